@@ -56,8 +56,8 @@ event CopiesCredited:
     license: indexed(bytes32)
     copies: uint256
 
+# `running` is the unit's job slot, laid out below; the job's id follows from license, unit and sequence number.
 event JobStarted:
-    job: indexed(bytes32)
     unit: indexed(address)
     license: indexed(bytes32)
     running: uint256
@@ -116,6 +116,7 @@ struct Job:
 
 struct ReleaseFacts:
     operator: address
+    operator_roles: uint256
     active: bool
     attested: bool
     key_digest: bytes32
@@ -153,7 +154,7 @@ ENDED: constant(uint256) = 1 << 226
 # bits of the license.
 QUANTITY: constant(uint256) = 24
 RUNNING: constant(uint256) = 1 << 55
-DEADLINE: constant(uint256) = 56
+DEADLINE: constant(uint256) = registry.JOB_DEADLINE
 LICENSE: constant(uint256) = 96
 SEQUENCE_MASK: constant(uint256) = (1 << 24) - 1
 QUANTITY_MASK: constant(uint256) = (1 << 31) - 1
@@ -170,7 +171,6 @@ TERMS_TYPEHASH: constant(bytes32) = keccak256(
 )
 
 _counters: HashMap[bytes32, uint256]
-_job: HashMap[address, uint256]
 # Jobs that a unit left unfinished by starting the next: their job slot as it was.
 _given_up: HashMap[address, HashMap[uint256, uint256]]
 # Finished jobs: keccak(parts root, good copies).
@@ -289,10 +289,11 @@ def credit(terms: bytes32, copies: uint256):
 def start_job(terms: Terms, quantity: uint256, sequence: uint256, proof: DynArray[bytes32, MAX_PROOF]):
     """
     @notice Spend copies for one job of the calling unit.
-    @dev 1. the unit is enrolled, and attested where the license asks for it  2. its operator is a maker
-         3. the design is not withdrawn  4. the license was granted to the operator with these terms, and is
-         neither expired, revoked nor paused  5. the license allows this unit  6. copies are left.
-         A job that the unit left unfinished is given up by starting the next.
+    @dev 1. the unit is enrolled, and attested where the license asks for it  2. the design is not withdrawn
+         3. the license was granted to the unit's operator with these terms, and is neither expired, revoked nor
+         paused  4. the license allows this unit  5. copies are left, and make whole runs  6. it is the unit's next job.
+         A job that the unit left unfinished is given up by starting the next. The operator's own membership is not
+         read here, for its price: suspending a member retires its units, and custodians check it (`release_facts`).
     @param quantity How many copies; a multiple of the design's parts per run.
     @param sequence The unit's next sequence number: one start counts once, whoever sends it again.
     @param proof Shows the unit in the tree of `terms.units`; empty where any unit may, or only one.
@@ -304,20 +305,17 @@ def start_job(terms: Terms, quantity: uint256, sequence: uint256, proof: DynArra
         terms.limits & ATTESTED_ONLY == 0 or unit & registry.ATTESTED != 0
     ), "jobs: unit not attested"
     # 2
-    operator: address = convert(unit & ADDRESS_MASK, address)
-    assert registry._roles[operator] & registry.MAKER != 0, "jobs: operator not a maker"
-    # 3
     design: uint256 = designs._design[terms.content]
     assert design & designs.WITHDRAWN == 0, "jobs: design withdrawn"
-    assert quantity != 0, "jobs: no quantity"
-    # 4
+    # 3
+    operator: address = convert(unit & ADDRESS_MASK, address)
     license: bytes32 = self._license_of(
         convert(design & ADDRESS_MASK, address), self._terms_hash(operator, terms)
     )
     slot: uint256 = self._counters[license]
     assert slot != 0, "licenses: not granted to this operator"
     self._assert_open(slot, terms.limits)
-    # 5
+    # 4
     if terms.units != empty(bytes32):
         node: bytes32 = keccak256(convert(msg.sender, bytes32))
         for other: bytes32 in proof:
@@ -326,10 +324,12 @@ def start_job(terms: Terms, quantity: uint256, sequence: uint256, proof: DynArra
             else:
                 node = keccak256(concat(other, node))
         assert node == terms.units, "licenses: not for this unit"
-    # 6
+    # 5
+    assert quantity != 0, "jobs: no quantity"
     assert quantity <= self._available(slot), "licenses: no copies left"
     assert quantity % ((design >> designs.PARTS_SHIFT) & designs.PARTS_MASK) == 0, "jobs: not whole runs"
-    former: uint256 = self._job[msg.sender]
+    # 6
+    former: uint256 = registry._job[msg.sender]
     assert sequence == (former & SEQUENCE_MASK) + 1, "jobs: wrong sequence number"
     if former & RUNNING != 0:
         self._given_up[msg.sender][former & SEQUENCE_MASK] = former
@@ -342,10 +342,8 @@ def start_job(terms: Terms, quantity: uint256, sequence: uint256, proof: DynArra
         | ((block.timestamp + (terms.limits & MASK32)) << DEADLINE)
         | ((convert(license, uint256) & LICENSE_MASK) << LICENSE)
     )
-    self._job[msg.sender] = running
-    log JobStarted(
-        job=self._job_of(license, msg.sender, sequence), unit=msg.sender, license=license, running=running
-    )
+    registry._job[msg.sender] = running
+    log JobStarted(unit=msg.sender, license=license, running=running)
 
 
 @external
@@ -359,13 +357,13 @@ def finish_job(license: bytes32, good: uint256, failed: uint256, evidence: bytes
     @param evidence Digest of the job's record, which holds the serials sealed for licensor and licensee.
     @param parts Merkle root of the parts, see module parts; empty without good copies.
     """
-    running: uint256 = self._job[msg.sender]
+    running: uint256 = registry._job[msg.sender]
     assert running & RUNNING != 0, "jobs: not running"
     assert running >> LICENSE == convert(license, uint256) & LICENSE_MASK, "jobs: other license"
     assert good <= QUANTITY_MASK and failed <= QUANTITY_MASK, "jobs: outcome does not add up"
     assert good + failed == (running >> QUANTITY) & QUANTITY_MASK, "jobs: outcome does not add up"
     assert (good == 0) == (parts == empty(bytes32)), "jobs: parts do not fit"
-    self._job[msg.sender] = running ^ RUNNING
+    registry._job[msg.sender] = running ^ RUNNING
     if failed != 0:
         slot: uint256 = self._counters[license]
         returned: uint256 = min(failed, ((slot >> ALLOWANCE) & MASK32) - ((slot >> SPOILED) & MASK32))
@@ -388,11 +386,11 @@ def close_job(terms: bytes32, unit: address, sequence: uint256, credited: uint25
     """
     license: bytes32 = self._license_of(msg.sender, terms)
     slot: uint256 = self._existing(license)
-    running: uint256 = self._job[unit]
+    running: uint256 = registry._job[unit]
     if sequence == running & SEQUENCE_MASK:
         assert running & RUNNING != 0, "jobs: not running"
         assert block.timestamp > (running >> DEADLINE) & DEADLINE_MASK, "jobs: deadline not over"
-        self._job[unit] = running ^ RUNNING
+        registry._job[unit] = running ^ RUNNING
     else:
         running = self._given_up[unit][sequence]
         assert running != 0, "jobs: not given up"
@@ -477,7 +475,7 @@ def job(unit: address) -> Job:
     """
     @return The unit's current or last job, with the low 160 bits of its license.
     """
-    return self._unpack_job(self._job[unit])
+    return self._unpack_job(registry._job[unit])
 
 
 @view
@@ -509,9 +507,10 @@ def release_facts(unit: address, terms: Terms) -> ReleaseFacts:
     design: uint256 = designs._design[terms.content]
     owner: address = convert(design & ADDRESS_MASK, address)
     license: bytes32 = self._license_of(owner, self._terms_hash(operator, terms))
-    running: uint256 = self._job[unit]
+    running: uint256 = registry._job[unit]
     return ReleaseFacts(
         operator=operator,
+        operator_roles=registry._roles[operator],
         active=state & registry.ACTIVE != 0,
         attested=state & registry.ATTESTED != 0,
         key_digest=registry._key_digest[unit],

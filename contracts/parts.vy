@@ -17,7 +17,6 @@
 import registry
 import licenses
 
-uses: registry
 uses: licenses
 
 event PartCheckedOut:

@@ -16,7 +16,7 @@ import parts
 initializes: registry
 initializes: designs[registry := registry]
 initializes: licenses[registry := registry, designs := designs]
-initializes: parts[registry := registry, licenses := licenses]
+initializes: parts[licenses := licenses]
 
 exports: registry.__interface__
 exports: designs.__interface__

@@ -61,6 +61,7 @@ ACTIVE: constant(uint256) = 1 << 160
 ATTESTED: constant(uint256) = 1 << 161
 ENROLMENT_SHIFT: constant(uint256) = 192
 ADDRESS_MASK: constant(uint256) = (1 << 160) - 1
+JOB_DEADLINE: constant(uint256) = 56
 
 DOMAIN_TYPEHASH: constant(bytes32) = keccak256(
     "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
@@ -81,6 +82,8 @@ _unit: HashMap[address, uint256]
 _builder: HashMap[address, address]
 _profile: HashMap[address, bytes32]
 _key_digest: HashMap[address, bytes32]
+# A unit makes one job at a time: this slot is its current or last one, laid out by module licenses.
+_job: HashMap[address, uint256]
 
 
 @deploy
@@ -130,14 +133,20 @@ def admit_member(member: address, roles: uint256, key: Bytes[133], profile: byte
 
 
 @external
-def suspend_member(member: address):
+def suspend_member(member: address, units: DynArray[address, MAX_BATCH]):
     """
-    @notice Take all roles from a member. Its units start no job from the next block on.
+    @notice Take all roles from a member and retire its units. Custodians release no key to it from the next block on.
+    @param units The active units of the member, from the events; those of more than 100 by `retire_unit`.
     """
     assert msg.sender == self.registrar, "registry: not the registrar"
     assert self._roles[member] != 0, "registry: not a member"
     self._roles[member] = 0
     log MemberSuspended(member=member)
+    for unit: address in units:
+        slot: uint256 = self._unit[unit]
+        assert slot & ACTIVE != 0, "registry: not enrolled"
+        assert convert(slot & ADDRESS_MASK, address) == member, "registry: unit of another member"
+        self._retire(unit, slot)
 
 
 @external
@@ -181,6 +190,9 @@ def enroll_unit(
         assert self._is_signer(builder, statement, builder_signature), "registry: bad builder signature"
         flags |= ATTESTED
     self._unit[unit] = convert(msg.sender, uint256) | flags | (enrolment << ENROLMENT_SHIFT)
+    if enrolment == 1:
+        # Any value but zero, so that a unit's first job costs what every job costs: a job "until now".
+        self._job[unit] = block.timestamp << JOB_DEADLINE
     self._builder[unit] = builder
     self._profile[unit] = profile
     self._key_digest[unit] = key_digest
@@ -202,8 +214,7 @@ def retire_unit(unit: address):
         or msg.sender == self.registrar
         or (slot & ATTESTED != 0 and msg.sender == self._builder[unit])
     ), "registry: not allowed to retire"
-    self._unit[unit] = slot & ~(ACTIVE | ATTESTED)
-    log UnitRetired(unit=unit, by=msg.sender)
+    self._retire(unit, slot)
 
 
 @view
@@ -240,6 +251,12 @@ def domain_separator() -> bytes32:
     @return The EIP-712 domain separator of this contract on this chain.
     """
     return self._domain_separator()
+
+
+@internal
+def _retire(unit: address, slot: uint256):
+    self._unit[unit] = slot & ~(ACTIVE | ATTESTED)
+    log UnitRetired(unit=unit, by=msg.sender)
 
 
 @view
