@@ -144,9 +144,9 @@ def suspend_member(member: address, units: DynArray[address, MAX_BATCH]):
     log MemberSuspended(member=member)
     for unit: address in units:
         slot: uint256 = self._unit[unit]
-        assert slot & ACTIVE != 0, "registry: not enrolled"
-        assert convert(slot & ADDRESS_MASK, address) == member, "registry: unit of another member"
-        self._retire(unit, slot)
+        # A unit that left in the meantime must not make the suspension fail.
+        if slot & ACTIVE != 0 and convert(slot & ADDRESS_MASK, address) == member:
+            self._retire(unit, slot)
 
 
 @external

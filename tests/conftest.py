@@ -1,0 +1,22 @@
+"""Shared by all tests: real programs, and skipping with a reason where one is missing on a user's machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "contracts")]
+
+from programs import program  # noqa: E402
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for marker in item.iter_markers("needs"):
+            name = marker.args[0]
+            if program(name) is None and os.environ.get("CI") != "true":
+                item.add_marker(pytest.mark.skip(reason=f"{name} is not installed here"))
