@@ -17,9 +17,7 @@ from printright.domain.words import EMPTY_32, hash_words, keccak, word
 from printright.errors import BadValue
 
 MAX_COPIES = (1 << 31) - 1
-_TERMS_TYPEHASH = keccak(
-    b"Terms(address licensee,bytes32 content,uint256 limits,bytes32 units,bytes32 document)"
-)
+_TERMS_TYPEHASH = keccak(b"Terms(address licensee,bytes32 content,uint256 limits,bytes32 units,bytes32 document)")
 _ASSIGNABLE = 1 << 64
 _ATTESTED_ONLY = 1 << 65
 
@@ -48,9 +46,7 @@ class Limits:
 
     @classmethod
     def unpack(cls, packed: int) -> Limits:
-        return cls(
-            packed >> 128, packed & 0xFFFFFFFF, bool(packed & _ASSIGNABLE), bool(packed & _ATTESTED_ONLY)
-        )
+        return cls(packed >> 128, packed & 0xFFFFFFFF, bool(packed & _ASSIGNABLE), bool(packed & _ATTESTED_ONLY))
 
 
 @dataclass(frozen=True)
@@ -173,9 +169,7 @@ class License:
     def from_json(cls, data: dict[str, object]) -> License:
         """Rebuild a license from its file. Raises BadValue, also where the id does not follow from the content."""
         if not isinstance(data, dict) or data.get("printright") != "license/1":
-            raise BadValue(
-                "not a Printright license", hint="a license file is made by `printright license grant`"
-            )
+            raise BadValue("not a Printright license", hint="a license file is made by `printright license grant`")
         try:
             found = cls(
                 licensor=Address(str(data["licensor"])),

@@ -12,10 +12,10 @@ from printright.domain.ids import Address
 from printright.domain.words import TypedDomain, keccak
 from printright.errors import BadValue
 
-ENROLMENT_TYPE = "Enrolment(address unit,address operator,bytes32 profile,bytes32 keyDigest,uint256 enrolment,uint256 deadline)"
-ATTESTATION_TYPE = (
-    "Attestation(address unit,bytes32 profile,bytes32 keyDigest,uint256 enrolment,uint256 deadline)"
+ENROLMENT_TYPE = (
+    "Enrolment(address unit,address operator,bytes32 profile,bytes32 keyDigest,uint256 enrolment,uint256 deadline)"
 )
+ATTESTATION_TYPE = "Attestation(address unit,bytes32 profile,bytes32 keyDigest,uint256 enrolment,uint256 deadline)"
 
 
 class Role(IntFlag):

@@ -58,9 +58,7 @@ def checksum(address: str | bytes) -> Address:
         raise BadValue(f"an address has 20 bytes, not {len(raw)}")
     text = raw.hex()
     mask = keccak(text.encode()).hex()
-    return Address(
-        "0x" + "".join(c.upper() if int(m, 16) >= 8 else c for c, m in zip(text, mask, strict=False))
-    )
+    return Address("0x" + "".join(c.upper() if int(m, 16) >= 8 else c for c, m in zip(text, mask, strict=False)))
 
 
 @dataclass(frozen=True)
