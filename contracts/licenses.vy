@@ -16,12 +16,13 @@
      units     empty for any unit of the licensee, else the root of a Merkle tree over keccak(unit), sorted pairs
      document  salted digest of the license document, which is kept off the ledger (price, place, material ...)
 
-     After every call and for every license, with used = spent - spoiled - credited - lost:
+     After every call and for every license, with used = spent - spoiled - lost:
 
          issued = available + used + lost + revoked
 
      where `used` are the good copies, those of running jobs and those of jobs given up and not yet closed. What
-     became of each is in the events, so that a job without failures need not write the license at its end.
+     became of each is in the events, so that a job without failures need not write the license at its end. A credited
+     copy leaves `spent` again: `credited` only counts how many ever were, so that no counter outgrows its 32 bits.
 """
 
 import registry
@@ -161,7 +162,7 @@ QUANTITY_MASK: constant(uint256) = (1 << 31) - 1
 DEADLINE_MASK: constant(uint256) = (1 << 40) - 1
 LICENSE_MASK: constant(uint256) = (1 << 160) - 1
 
-# Counters only ever grow by copies that exist, so that 2**31 copies can be spent, spoiled and spent again.
+# spent <= issued + spoiled <= copies + allowance < 2**32: no counter can run into its neighbor.
 MAX_COPIES: constant(uint256) = (1 << 31) - 1
 MAX_BATCH: constant(uint256) = 100
 MAX_PROOF: constant(uint256) = 16
@@ -251,6 +252,8 @@ def assign(
     @param document Salted digest of the new license document.
     @param allowance How much of the unused spoilage allowance goes along.
     """
+    # A suspended member cannot hand its copies to an accomplice.
+    assert registry._roles[msg.sender] & registry.MAKER != 0, "registry: not a maker"
     licensor: address = designs._owner(terms.content)
     license: bytes32 = self._license_of(licensor, self._terms_hash(msg.sender, terms))
     slot: uint256 = self._existing(license)
@@ -281,7 +284,7 @@ def credit(terms: bytes32, copies: uint256):
     slot: uint256 = self._existing(license)
     assert slot & ENDED == 0, "licenses: revoked"
     assert copies != 0 and copies <= (slot >> LOST) & MASK32, "licenses: not so many lost"
-    self._counters[license] = slot - (copies << LOST) + (copies << CREDITED)
+    self._counters[license] = self._credit(slot - (copies << LOST), copies)
     log CopiesCredited(license=license, copies=copies)
 
 
@@ -331,6 +334,8 @@ def start_job(terms: Terms, quantity: uint256, sequence: uint256, proof: DynArra
     # 6
     former: uint256 = registry._job[msg.sender]
     assert sequence == (former & SEQUENCE_MASK) + 1, "jobs: wrong sequence number"
+    # One more would run into the quantity, and job ids would come again.
+    assert sequence <= SEQUENCE_MASK, "jobs: sequence exhausted"
     if former & RUNNING != 0:
         self._given_up[msg.sender][former & SEQUENCE_MASK] = former
         log JobGivenUp(unit=msg.sender, running=former)
@@ -359,13 +364,16 @@ def finish_job(license: bytes32, good: uint256, failed: uint256, evidence: bytes
     """
     running: uint256 = registry._job[msg.sender]
     assert running & RUNNING != 0, "jobs: not running"
-    assert running >> LICENSE == convert(license, uint256) & LICENSE_MASK, "jobs: other license"
+    # The job slot holds 160 bits of the license; only a granted one can have them, not an id made up to end in them.
+    slot: uint256 = self._counters[license]
+    assert (
+        slot != 0 and running >> LICENSE == convert(license, uint256) & LICENSE_MASK
+    ), "jobs: other license"
     assert good <= QUANTITY_MASK and failed <= QUANTITY_MASK, "jobs: outcome does not add up"
     assert good + failed == (running >> QUANTITY) & QUANTITY_MASK, "jobs: outcome does not add up"
     assert (good == 0) == (parts == empty(bytes32)), "jobs: parts do not fit"
     registry._job[msg.sender] = running ^ RUNNING
     if failed != 0:
-        slot: uint256 = self._counters[license]
         returned: uint256 = min(failed, ((slot >> ALLOWANCE) & MASK32) - ((slot >> SPOILED) & MASK32))
         slot += (returned << SPOILED) + ((failed - returned) << LOST)
         if slot & ENDED != 0:
@@ -399,7 +407,7 @@ def close_job(terms: bytes32, unit: address, sequence: uint256, credited: uint25
     quantity: uint256 = (running >> QUANTITY) & QUANTITY_MASK
     assert credited <= quantity, "jobs: more credited than spent"
     assert credited == 0 or slot & ENDED == 0, "licenses: revoked"
-    self._counters[license] = slot + (credited << CREDITED) + ((quantity - credited) << LOST)
+    self._counters[license] = self._credit(slot, credited) + ((quantity - credited) << LOST)
     log JobClosed(
         job=self._job_of(license, unit, sequence),
         license=license,
@@ -575,11 +583,17 @@ def _existing(license: bytes32) -> uint256:
 
 @pure
 @internal
+def _credit(slot: uint256, copies: uint256) -> uint256:
+    assert ((slot >> CREDITED) & MASK32) + copies <= MASK32, "licenses: credited too often"
+    return slot - (copies << SPENT) + (copies << CREDITED)
+
+
+@pure
+@internal
 def _used(slot: uint256) -> uint256:
     return (
         ((slot >> SPENT) & MASK32)
         - ((slot >> SPOILED) & MASK32)
-        - ((slot >> CREDITED) & MASK32)
         - ((slot >> LOST) & MASK32)
     )
 
@@ -590,7 +604,6 @@ def _available(slot: uint256) -> uint256:
     return (
         ((slot >> ISSUED) & MASK32)
         + ((slot >> SPOILED) & MASK32)
-        + ((slot >> CREDITED) & MASK32)
         - ((slot >> SPENT) & MASK32)
         - ((slot >> REVOKED) & MASK32)
     )
