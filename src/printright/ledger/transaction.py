@@ -1,0 +1,106 @@
+"""Signed transactions, byte for byte: EIP-1559 (type 2), and EIP-155 where a network has no base fee."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from coincurve import PublicKey
+from eth_hash.auto import keccak
+
+from printright.errors import WrongKey
+from printright.ledger.contracts import checksummed
+
+HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
+
+
+@dataclass(frozen=True)
+class Fees:
+    """In wei for each unit of gas. `tip` None means a network without base fee, where `most` is the gas price."""
+
+    most: int
+    tip: int | None
+
+
+@dataclass(frozen=True)
+class Unsigned:
+    """A contract call before it is signed. `to` is 20 bytes, or empty to create a contract; no value goes along."""
+
+    chain_id: int
+    nonce: int
+    fees: Fees
+    gas: int
+    to: bytes
+    data: bytes
+
+    def _body(self) -> bytes:
+        fees = self.fees
+        if fees.tip is None:
+            return b"".join(
+                (_int(self.nonce), _int(fees.most), _int(self.gas), _bytes(self.to), b"\x80", _bytes(self.data))
+            )
+        return b"".join(
+            (
+                _int(self.chain_id),
+                _int(self.nonce),
+                _int(fees.tip),
+                _int(fees.most),
+                _int(self.gas),
+                _bytes(self.to),
+                b"\x80",  # no value
+                _bytes(self.data),
+                b"\xc0",  # empty access list
+            )
+        )
+
+    def digest(self) -> bytes:
+        """What the account signs, 32 bytes."""
+        if self.fees.tip is None:
+            return keccak(_list(self._body() + _int(self.chain_id) + b"\x80\x80"))
+        return keccak(b"\x02" + _list(self._body()))
+
+    def signed(self, signature: bytes) -> bytes:
+        """The raw transaction. Raises WrongKey for a signature that no network accepts."""
+        r, s, v = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big"), signature[-1]
+        if len(signature) != 65 or v not in (27, 28) or not 0 < s <= HALF_ORDER or r == 0:
+            raise WrongKey("the key made a signature that is not in the ledger's form", hint="check the token's driver")
+        if self.fees.tip is None:
+            return _list(self._body() + _int(self.chain_id * 2 + 8 + v) + _int(r) + _int(s))
+        return b"\x02" + _list(self._body() + _int(v - 27) + _int(r) + _int(s))
+
+    @staticmethod
+    def hash_of(raw: bytes) -> bytes:
+        """What the ledger will know the transaction by."""
+        return keccak(raw)
+
+
+def signer_of(digest: bytes, signature: bytes) -> str:
+    """The account that made the signature. Raises WrongKey for nonsense."""
+    try:
+        key = PublicKey.from_signature_and_message(signature[:64] + bytes([signature[64] - 27]), digest, hasher=None)
+    except (ValueError, IndexError, Exception) as error:
+        raise WrongKey("the key made a signature that cannot be read") from error
+    return checksummed(keccak(key.format(compressed=False)[1:])[12:])
+
+
+def _int(value: int) -> bytes:
+    if value < 0x80:
+        return value.to_bytes(1, "big") if value else b"\x80"
+    size = (value.bit_length() + 7) // 8
+    return bytes((0x80 + size,)) + value.to_bytes(size, "big")
+
+
+def _bytes(value: bytes) -> bytes:
+    size = len(value)
+    if size < 56:
+        return value if size == 1 and value[0] < 0x80 else bytes((0x80 + size,)) + value
+    return _long(0xB7, size) + value
+
+
+def _list(body: bytes) -> bytes:
+    size = len(body)
+    return (bytes((0xC0 + size,)) if size < 56 else _long(0xF7, size)) + body
+
+
+def _long(offset: int, size: int) -> bytes:
+    width = (size.bit_length() + 7) // 8
+    return bytes((offset + width,)) + size.to_bytes(width, "big")
