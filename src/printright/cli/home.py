@@ -1,0 +1,180 @@
+"""One participant's folder: settings, keys, network file, store and books. Read once, at the edge.
+
+    printright.toml   settings, see `Settings`          licenses/   licenses granted by this member (its book)
+    network.toml      the network file                  received/   licenses that this unit may use
+    keys/             keystores                         designs/    designs published by this member
+    store/            encrypted packages, by digest     ledger-journal.sqlite, jobs.sqlite, release.log, agent.sock
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from printright.cli.output import home_folder
+from printright.domain.ids import Address
+from printright.domain.words import checksum
+from printright.errors import BadSettings, Misuse
+
+if TYPE_CHECKING:
+    from printright.ledger.network import Network
+    from printright.ledger.port import Ledger
+    from printright.vault.keys import LedgerKey, UnsealingKey
+    from printright.vault.store import Store
+
+
+class KeySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the two keys are, by URI, and where their password is: a file, or else the prompt."""
+
+    ledger: str = "file:keys/ledger.json"
+    unsealing: str = "file:keys/unsealing.pem"
+    password_file: str | None = None
+
+
+class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The local store's folder, and stores of others to fetch packages from, in order."""
+
+    folder: str = "store"
+    upstream: tuple[str, ...] = ()
+
+
+class UnitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The machine: its serial port, what it can stand, and whether it clears its bed itself."""
+
+    port: str
+    baud: int = 115_200
+    build_volume_mm: tuple[float, float, float] = (250.0, 210.0, 210.0)
+    nozzle_max_c: float = 290.0
+    bed_max_c: float = 110.0
+    clears_bed_itself: bool = False
+
+
+class CustodianSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where this member's custodian listens."""
+
+    host: str = "127.0.0.1"
+    port: int = 8700
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`printright.toml`. Every setting has a default but the unit's port; unknown settings refuse to start."""
+
+    network: str = "network.toml"
+    rpc: tuple[str, ...] = ()
+    keys: KeySettings = KeySettings()
+    store: StoreSettings = StoreSettings()
+    custodians: dict[str, str] = {}
+    custodian: CustodianSettings = CustodianSettings()
+    unit: UnitSettings | None = None
+
+
+class Home:
+    """The folder of one participant."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._password: str | None = None
+
+    @classmethod
+    def current(cls) -> Home:
+        """The home that --home or PRINTRIGHT_HOME names. Raises Misuse where there is none."""
+        home = cls(home_folder())
+        if not home.settings_path.exists():
+            raise Misuse(
+                f"{home.folder} is no participant's folder",
+                hint="make one with `printright member create` or `printright unit create`, or set --home",
+            )
+        return home
+
+    @property
+    def settings_path(self) -> Path:
+        return self.folder / "printright.toml"
+
+    def settings(self) -> Settings:
+        """Read and check the settings. Raises BadSettings."""
+        try:
+            data = tomllib.loads(self.settings_path.read_text())
+            return msgspec.convert(data, Settings)
+        except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+            raise BadSettings(f"{self.settings_path}: {error}") from None
+
+    def network(self) -> Network:
+        from printright.ledger.network import Network
+
+        settings = self.settings()
+        path = self.folder / settings.network
+        if not path.exists():
+            raise BadSettings(
+                f"there is no network file {path}", hint="copy the one that `printright ledger deploy` wrote"
+            )
+        network = Network.load(path)
+        return network.with_rpc(settings.rpc) if settings.rpc else network
+
+    def password(self) -> str:
+        """The keystores' password: PRINTRIGHT_PASSWORD_FILE, the settings' file, or the prompt, which asks once."""
+        if self._password is None:
+            self._password = self._ask_password()
+        return self._password
+
+    def _ask_password(self) -> str:
+        settings = self.settings().keys
+        named = os.environ.get("PRINTRIGHT_PASSWORD_FILE")
+        path = Path(named) if named else self.folder / settings.password_file if settings.password_file else None
+        if path is None:
+            return str(click.prompt("Password of the keystore", hide_input=True, err=True))
+        try:
+            return path.read_text().rstrip("\n")
+        except OSError as error:
+            raise BadSettings(f"the password file cannot be read: {error}") from None
+
+    def ledger_key(self) -> LedgerKey:
+        from printright.vault.keys import open_ledger_key
+
+        return open_ledger_key(self._uri(self.settings().keys.ledger), self.password)
+
+    def unsealing_key(self) -> UnsealingKey:
+        from printright.vault.keys import open_unsealing_key
+
+        return open_unsealing_key(self._uri(self.settings().keys.unsealing), self.password)
+
+    def store(self) -> Store:
+        """The local store, backed by the upstream ones."""
+        from printright.vault.stores.layered import LayeredStore
+        from printright.vault.stores.http import HttpStore
+        from printright.vault.stores.local import LocalStore
+
+        settings = self.settings().store
+        local = LocalStore(self.folder / settings.folder)
+        if not settings.upstream:
+            return local
+        return LayeredStore(local, [HttpStore(url) for url in settings.upstream])
+
+    def custodian_urls(self) -> dict[Address, str]:
+        return {checksum(address): url for address, url in self.settings().custodians.items()}
+
+    @asynccontextmanager
+    async def ledger(self, *, sending: bool = False) -> AsyncIterator[Ledger]:
+        """The ledger, with this participant's key and journal where it is to send."""
+        from printright.ledger.evm import open_ledger
+
+        signer = self.ledger_key() if sending else None
+        journal = self.folder / "ledger-journal.sqlite" if sending else None
+        async with open_ledger(self.network(), signer=signer, journal=journal) as ledger:
+            yield ledger
+
+    def _uri(self, uri: str) -> str:
+        # A relative file: URI is meant from the home's folder.
+        path = uri.removeprefix("file:")
+        return uri if path == uri else f"file:{self.folder / path}"
+
+
+def parse_address(text: str) -> Address:
+    """An address as given on the command line. Raises BadValue."""
+    return checksum(text)

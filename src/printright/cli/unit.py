@@ -1,0 +1,207 @@
+"""printright unit: create, request, attest, enroll, retire, list, run, simulate; status, pause, resume, cancel, halt."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from printright.cli.home import Home, parse_address
+from printright.cli.output import home_folder, noun, read_json, result, table, verb
+from printright.errors import BadSettings
+
+app = noun("Create, enroll, attest and run the agent of a machine.")
+
+
+@verb(app)
+@click.option("--port", required=True, help="Serial port of the machine, or of `printright unit simulate`.")
+@click.option("--baud", default=115_200, show_default=True)
+@click.option("--clears-bed-itself", is_flag=True, help="The machine ejects parts: no confirmation between runs.")
+@click.option("--upstream", multiple=True, help="URL of a store to fetch packages from.")
+@click.option("--custodian", "custodians", multiple=True, metavar="ADDRESS=URL", help="Where a custodian answers.")
+@click.option("--password-file", type=click.Path(dir_okay=False, path_type=Path), help="Instead of the prompt.")
+@click.option("--network", type=click.Path(exists=True, path_type=Path), help="A network file to copy into the home.")
+def create(
+    port: str,
+    baud: int,
+    clears_bed_itself: bool,
+    upstream: tuple[str, ...],
+    custodians: tuple[str, ...],
+    password_file: Path | None,
+    network: Path | None,
+) -> None:
+    """Create a unit's folder with its two keys, beside the machine."""
+    from printright.cli.setup import create_home
+
+    lines = ["[unit]", f"port = {json.dumps(port)}", f"baud = {baud}"]
+    lines += [f"clears_bed_itself = {json.dumps(clears_bed_itself)}"]
+    lines += ["[store]", f"upstream = {json.dumps(list(upstream))}"]
+    lines += ["[custodians]"]
+    for item in custodians:
+        address, _, url = item.partition("=")
+        lines += [f"{json.dumps(parse_address(address))} = {json.dumps(url)}"]
+    home = create_home(home_folder(), password_file=password_file, network=network, extra="\n".join(lines))
+    address = home.ledger_key().address
+    result({"unit": address, "home": str(home.folder)}, f"unit {address} in {home.folder}")
+
+
+@verb(app)
+def show() -> None:
+    """This unit's address and public unsealing key."""
+    home = Home.current()
+    address, key = home.ledger_key().address, home.unsealing_key().public_key
+    result({"unit": address, "key": key}, f"unit {address}\nunsealing key {key.hex()}")
+
+
+@verb(app)
+@click.option("--operator", required=True, help="Address of the maker that operates the unit.")
+@click.option("--model", required=True)
+@click.option("--firmware", required=True)
+@click.option("--serial-number", required=True)
+@click.option("--kind", default="printer", show_default=True)
+@click.option("--place", default="", help="Where it stands.")
+@click.option("--out", type=click.Path(path_type=Path), help="The request's file.  [default: HOME/enrolment.json]")
+async def request(
+    operator: str, model: str, firmware: str, serial_number: str, kind: str, place: str, out: Path | None
+) -> None:
+    """Make this unit's request for enrolment, signed by the unit itself."""
+    from printright.domain.member import UnitProfile
+    from printright.services import members
+
+    home = Home.current()
+    profile = UnitProfile(os.urandom(32), kind, model, firmware, serial_number, place)
+    async with home.ledger() as ledger:
+        made = await members.request_enrolment(
+            ledger,
+            home.ledger_key(),
+            home.unsealing_key().public_key,
+            parse_address(operator),
+            profile,
+            now_s=members.now_s(),
+        )
+    path = out or home.folder / "enrolment.json"
+    path.write_text(json.dumps(made.to_json(), indent=1) + "\n")
+    result({"request": str(path), "unit": made.unit}, f"the request is {path}; the operator enrolls the unit with it")
+
+
+@verb(app)
+@click.argument("request", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def attest(request: Path) -> None:
+    """Add the builder's signed statement to a unit's request. For a builder."""
+    from printright.domain.member import EnrolmentRequest
+    from printright.domain.words import TypedDomain
+    from printright.services import members
+
+    home = Home.current()
+    network = home.network()
+    made = members.attest(
+        EnrolmentRequest.from_json(read_json(request)),
+        TypedDomain(network.chain_id, network.contract),
+        home.ledger_key(),
+    )
+    request.write_text(json.dumps(made.to_json(), indent=1) + "\n")
+    result({"request": str(request), "builder": made.builder}, f"{request} now bears the statement of {made.builder}")
+
+
+@verb(app)
+@click.argument("request", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+async def enroll(request: Path) -> None:
+    """Enroll the unit whose request this is. For its operator, a maker."""
+    from printright.domain.member import EnrolmentRequest
+    from printright.services import members
+
+    made = EnrolmentRequest.from_json(read_json(request))
+    async with Home.current().ledger(sending=True) as ledger:
+        receipt = await ledger.wait_final(await members.enroll(ledger, made))
+    attested = "attested" if made.builder else "not attested"
+    result(
+        {"unit": made.unit, "attested": made.builder is not None, "tx": receipt.tx_hash, "gas": receipt.gas_used},
+        f"unit {made.unit} is enrolled, {attested}",
+    )
+
+
+@verb(app)
+@click.argument("address")
+async def retire(address: str) -> None:
+    """End a unit's enrolment. For its operator, its builder or the registrar."""
+    from printright.services import members
+
+    async with Home.current().ledger(sending=True) as ledger:
+        receipt = await ledger.wait_final(await members.retire(ledger, parse_address(address)))
+    result({"unit": address, "tx": receipt.tx_hash, "gas": receipt.gas_used}, f"unit {address} is retired")
+
+
+@verb(app, "list")
+async def list_units() -> None:
+    """All units that were ever enrolled."""
+    from printright.services.history import read_history
+
+    async with Home.current().ledger() as ledger:
+        history = await read_history(ledger)
+    rows = [
+        {
+            "unit": address,
+            "operator": unit.operator,
+            "builder": unit.builder or "",
+            "active": "yes" if unit.active else "retired",
+            "jobs": unit.last_sequence,
+        }
+        for address, unit in history.units.items()
+    ]
+    result(rows, table(rows, "unit", "operator", "builder", "active", "jobs", empty="no units yet"))
+
+
+@verb(app)
+async def run() -> None:
+    """Run the agent beside the machine until interrupted; `printright job` talks to it."""
+    from printright.cli.agent_process import run_agent
+
+    home = Home.current()
+    settings = home.settings()
+    if settings.unit is None:
+        raise BadSettings(f"{home.settings_path} has no [unit]", hint="a unit's folder is made by `unit create`")
+    await run_agent(home, settings.unit, ready=lambda unit: result({"unit": unit}, f"the agent of unit {unit} is ready"))
+
+
+@verb(app)
+@click.option("--link", type=click.Path(path_type=Path), help="Make this name a link to the pseudo-terminal.")
+@click.option("--time-scale", default=1.0, show_default=True, help="How much faster than real the machine is.")
+@click.option("--seed", default=0, show_default=True, help="Seed of its faults and noise.")
+async def simulate(link: Path | None, time_scale: float, seed: int) -> None:
+    """Run a simulated printer that speaks the Marlin protocol on a pseudo-terminal, until interrupted."""
+    from printright.units.drivers.simulator import serve_simulator
+
+    await serve_simulator(
+        link=link,
+        time_scale=time_scale,
+        seed=seed,
+        ready=lambda port: result({"port": port}, f"a simulated printer is at {link or port}"),
+    )
+
+
+@verb(app)
+def status() -> None:
+    """What the machine and its open job are doing."""
+    from printright.cli.agent_client import AgentClient
+
+    data = AgentClient(home_folder()).get("/v1/status")
+    machine, job = data["machine"], data["job"]
+    lines = [f"unit {data['unit']}: {machine['state']}"]
+    lines += [f"nozzle {machine['nozzle_c']:.0f}/{machine['nozzle_target_c']:.0f} C, bed {machine['bed_c']:.0f}/{machine['bed_target_c']:.0f} C"]
+    lines += [f"job {job['job']}: {job['title']}, {job['stage']}, {job['fraction']:.0%} {job['note']}" if job else "no open job"]
+    result(data, "\n".join(lines))
+
+
+def _say(verb_name: str, text: str) -> None:
+    from printright.cli.agent_client import AgentClient
+
+    AgentClient(home_folder()).post(f"/v1/{verb_name}", {})
+    result({"done": verb_name}, text)
+
+
+@verb(app)
+def halt() -> None:
+    """Emergency: stop the machine at once, heaters off."""
+    _say("halt", "the machine is halted; its job counts the copies not made as failed")

@@ -1,0 +1,282 @@
+"""All that the ledger's events tell, replayed from the first block: members, units, designs, licenses, jobs, parts.
+
+The replay is a pure fold, independent of the contracts' storage, so that `audit` can hold one against the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from printright.domain.ids import Address, ContentId, JobId, LicenseId, PartId
+from printright.domain.job import Running, job_id
+from printright.domain.member import Role
+from printright.domain.words import EMPTY_32, ZERO_ADDRESS, TypedDomain
+from printright.errors import BadValue
+from printright.ledger import events as ev
+from printright.ledger.port import Ledger
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    GIVEN_UP = "given up"
+    CLOSED = "closed"
+
+
+@dataclass
+class MemberHistory:
+    roles: Role
+    key: bytes
+    profile: bytes
+
+
+@dataclass
+class UnitHistory:
+    operator: Address
+    builder: Address | None
+    profile: bytes
+    key: bytes
+    enrolment: int
+    active: bool = True
+    last_sequence: int = 0
+
+
+@dataclass
+class DesignHistory:
+    owner: Address
+    previous: ContentId | None
+    parts_per_run: int
+    block: int
+    withdrawn: bool = False
+
+
+@dataclass
+class LicenseHistory:
+    """Counters in copies. `issued = available + running + unknown + good + lost + revoked` after every event."""
+
+    licensor: Address
+    issued: int
+    allowance: int
+    block: int
+    running: int = 0
+    unknown: int = 0
+    good: int = 0
+    lost: int = 0
+    revoked: int = 0
+    spoiled: int = 0
+    credited: int = 0
+    paused: bool = False
+    ended: bool = False
+
+    @property
+    def available(self) -> int:
+        return self.issued - self.running - self.unknown - self.good - self.lost - self.revoked
+
+
+@dataclass
+class JobHistory:
+    id: JobId
+    unit: Address
+    operator: Address
+    license: LicenseId
+    sequence: int
+    quantity: int
+    deadline_s: int
+    started_block: int
+    state: JobState = JobState.RUNNING
+    good: int = 0
+    failed: int = 0
+    evidence: bytes = EMPTY_32
+    parts: bytes = EMPTY_32
+    finished_block: int | None = None
+
+
+@dataclass
+class History:
+    """The fold's value. `block` is the last block it has seen."""
+
+    domain: TypedDomain
+    block: int = 0
+    registrar: Address = ZERO_ADDRESS
+    members: dict[Address, MemberHistory] = field(default_factory=dict)
+    units: dict[Address, UnitHistory] = field(default_factory=dict)
+    designs: dict[ContentId, DesignHistory] = field(default_factory=dict)
+    licenses: dict[LicenseId, LicenseHistory] = field(default_factory=dict)
+    jobs: dict[JobId, JobHistory] = field(default_factory=dict)
+    checked_out: dict[PartId, Address] = field(default_factory=dict)
+    _job_of_unit: dict[tuple[Address, int], JobId] = field(default_factory=dict)
+
+    def apply(self, event: ev.Event) -> None:
+        """Take in the next event. Raises BadValue for an event that cannot follow what came before."""
+        try:
+            _FOLD[type(event)](self, event)
+        except KeyError as error:
+            raise BadValue(f"{type(event).__name__} in block {event.block_number} follows from nothing: {error}") from None
+        self.block = event.block_number
+
+    def member_key(self, member: Address) -> bytes:
+        """A member's public sealing key, 65 bytes. Raises BadValue for an account never admitted."""
+        if member not in self.members:
+            raise BadValue(f"{member} is not a member", hint="the registrar admits members: `printright member admit`")
+        return self.members[member].key
+
+
+def _registrar(h: History, e: ev.RegistrarChanged) -> None:
+    h.registrar = e.registrar
+
+
+def _proposed(h: History, e: ev.RegistrarProposed) -> None:
+    del h, e  # an offer changes nothing yet
+
+
+def _admitted(h: History, e: ev.MemberAdmitted) -> None:
+    h.members[e.member] = MemberHistory(Role(e.roles), e.key, e.profile)
+
+
+def _suspended(h: History, e: ev.MemberSuspended) -> None:
+    h.members[e.member].roles = Role(0)
+
+
+def _enrolled(h: History, e: ev.UnitEnrolled) -> None:
+    former = h.units.get(e.unit)
+    h.units[e.unit] = UnitHistory(
+        operator=e.operator,
+        builder=None if e.builder == ZERO_ADDRESS else e.builder,
+        profile=e.profile,
+        key=e.key,
+        enrolment=e.enrolment,
+        last_sequence=former.last_sequence if former else 0,
+    )
+
+
+def _retired(h: History, e: ev.UnitRetired) -> None:
+    h.units[e.unit].active = False
+
+
+def _published(h: History, e: ev.DesignPublished) -> None:
+    previous = None if e.previous == EMPTY_32 else ContentId(e.previous)
+    h.designs[ContentId(e.content)] = DesignHistory(e.owner, previous, e.parts_per_run, e.block_number)
+
+
+def _withdrawn(h: History, e: ev.DesignWithdrawn) -> None:
+    h.designs[ContentId(e.content)].withdrawn = True
+
+
+def _granted(h: History, e: ev.LicenseGranted) -> None:
+    h.licenses[LicenseId(e.license)] = LicenseHistory(e.licensor, e.copies, e.allowance, e.block_number)
+
+
+def _revoked(h: History, e: ev.LicenseRevoked) -> None:
+    license = h.licenses[LicenseId(e.license)]
+    license.revoked += e.copies
+    license.ended = True
+
+
+def _paused(h: History, e: ev.LicensePaused) -> None:
+    h.licenses[LicenseId(e.license)].paused = True
+
+
+def _resumed(h: History, e: ev.LicenseResumed) -> None:
+    h.licenses[LicenseId(e.license)].paused = False
+
+
+def _assigned(h: History, e: ev.LicenseAssigned) -> None:
+    # The new license's own LicenseGranted came just before.
+    license = h.licenses[LicenseId(e.license)]
+    license.issued -= e.copies
+    license.allowance -= e.allowance
+
+
+def _credited(h: History, e: ev.CopiesCredited) -> None:
+    license = h.licenses[LicenseId(e.license)]
+    license.lost -= e.copies
+    license.credited += e.copies
+
+
+def _started(h: History, e: ev.JobStarted) -> None:
+    slot = Running.unpack(e.running)
+    license_id = LicenseId(e.license)
+    id = job_id(h.domain, license_id, e.unit, slot.sequence)
+    unit = h.units[e.unit]
+    unit.last_sequence = slot.sequence
+    h.licenses[license_id].running += slot.quantity
+    h.jobs[id] = JobHistory(
+        id, e.unit, unit.operator, license_id, slot.sequence, slot.quantity, slot.deadline_s, e.block_number
+    )
+    h._job_of_unit[e.unit, slot.sequence] = id
+
+
+def _given_up(h: History, e: ev.JobGivenUp) -> None:
+    slot = Running.unpack(e.running)
+    job = h.jobs[h._job_of_unit[e.unit, slot.sequence]]
+    job.state = JobState.GIVEN_UP
+    license = h.licenses[job.license]
+    license.running -= job.quantity
+    license.unknown += job.quantity
+
+
+def _finished(h: History, e: ev.JobFinished) -> None:
+    job = h.jobs[JobId(e.job)]
+    job.state, job.good, job.failed = JobState.FINISHED, e.good, e.failed
+    job.evidence, job.parts, job.finished_block = e.evidence, e.parts, e.block_number
+    license = h.licenses[job.license]
+    returned = min(e.failed, license.allowance - license.spoiled)
+    license.running -= job.quantity
+    license.good += e.good
+    license.spoiled += returned
+    license.lost += e.failed - returned
+    if license.ended:
+        license.revoked += returned
+
+
+def _closed(h: History, e: ev.JobClosed) -> None:
+    job = h.jobs[JobId(e.job)]
+    license = h.licenses[job.license]
+    if job.state is JobState.RUNNING:
+        license.running -= job.quantity
+    else:
+        license.unknown -= job.quantity
+    job.state = JobState.CLOSED
+    license.credited += e.credited
+    license.lost += e.lost
+
+
+def _checked_out(h: History, e: ev.PartCheckedOut) -> None:
+    h.checked_out[PartId(e.part)] = e.by
+
+
+_FOLD: dict[type[ev.Event], Callable[[History, ev.Event], None]] = {
+    ev.RegistrarProposed: _proposed,
+    ev.RegistrarChanged: _registrar,
+    ev.MemberAdmitted: _admitted,
+    ev.MemberSuspended: _suspended,
+    ev.UnitEnrolled: _enrolled,
+    ev.UnitRetired: _retired,
+    ev.DesignPublished: _published,
+    ev.DesignWithdrawn: _withdrawn,
+    ev.LicenseGranted: _granted,
+    ev.LicenseRevoked: _revoked,
+    ev.LicensePaused: _paused,
+    ev.LicenseResumed: _resumed,
+    ev.LicenseAssigned: _assigned,
+    ev.CopiesCredited: _credited,
+    ev.JobStarted: _started,
+    ev.JobGivenUp: _given_up,
+    ev.JobFinished: _finished,
+    ev.JobClosed: _closed,
+    ev.PartCheckedOut: _checked_out,
+}  # type: ignore[dict-item, unused-ignore]
+
+
+async def read_history(ledger: Ledger, to_block: int | None = None) -> History:
+    """Replay all events up to `to_block`, by default the final block."""
+    last = await ledger.final_block() if to_block is None else to_block
+    history = History(TypedDomain(ledger.network.chain_id, ledger.network.contract))
+    async for event in ledger.events(to_block=last):
+        history.apply(event)
+    history.block = last
+    return history

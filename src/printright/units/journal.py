@@ -1,0 +1,179 @@
+"""What a unit must not forget: its jobs, each step written before it is taken.
+
+One SQLite file (WAL, synchronous FULL), one row a job. After a crash the agent reads the open job from here and asks
+the ledger for the rest; the job's id is the key on both sides.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from printright.domain.ids import JobId, LicenseId
+from printright.domain.job import Outcome
+from printright.errors import AlreadyRunning, PrintrightError
+
+
+class Stage(StrEnum):
+    """Where a job stands in this unit. The first five are open: the agent still has something to do."""
+
+    PLANNED = "planned"
+    SPENT = "spent"
+    PRINTING = "printing"
+    WAITING = "waiting"
+    REPORTING = "reporting"
+    FINISHED = "finished"
+    REFUSED = "refused"
+
+
+OPEN = (Stage.PLANNED, Stage.SPENT, Stage.PRINTING, Stage.WAITING, Stage.REPORTING)
+
+
+@dataclass(frozen=True)
+class JobEntry:
+    """One job. `outcomes` holds one entry for each copy whose run has ended; `sealed_secret` yields the part codes.
+
+    `runs_begun > runs_ended` in a journal that nobody holds means that a run was cut off by a crash.
+    """
+
+    job: JobId
+    license: LicenseId
+    sequence: int
+    quantity: int
+    parts_per_run: int
+    customer: str
+    inspect: bool
+    stage: Stage
+    cancelled: bool
+    sealed_secret: bytes
+    ordered_at_s: int
+    started_at_s: int = 0
+    runs_begun: int = 0
+    runs_ended: int = 0
+    outcomes: tuple[Outcome, ...] = ()
+    note: str = ""
+    record: bytes = b""
+    parts: bytes = b""
+
+    @property
+    def runs(self) -> int:
+        return self.quantity // self.parts_per_run
+
+    @property
+    def is_open(self) -> bool:
+        return self.stage in OPEN
+
+
+_COLUMNS = tuple(f.name for f in fields(JobEntry))
+_SCHEMA = f"""
+create table if not exists jobs ({", ".join(_COLUMNS)}, primary key (job));
+create unique index if not exists jobs_sequence on jobs (sequence);
+"""
+
+
+class JobJournal:
+    """The journal of one unit, held by one process at a time. Raises AlreadyRunning where another holds it."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock_file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock_file)
+            raise AlreadyRunning(
+                f"another agent holds the journal {path}", hint="one unit has one agent; stop the other one first"
+            ) from None
+        path.touch(mode=0o600, exist_ok=True)
+        self._mutex = threading.Lock()
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db.execute("pragma journal_mode = wal")
+        self._db.execute("pragma synchronous = full")
+        self._db.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        """Let go of the file and its lock."""
+        self._db.close()
+        os.close(self._lock_file)
+
+    def begin(self, entry: JobEntry) -> None:
+        """Write a new job. Raises PrintrightError while another one is open: a unit makes one job at a time."""
+        with self._transaction():
+            if self._open_job() is not None:
+                raise PrintrightError("the unit has an open job", hint="finish or cancel it first: `printright job status`")
+            marks = ", ".join("?" * len(_COLUMNS))
+            row = [_to_column(getattr(entry, name)) for name in _COLUMNS]
+            self._db.execute(f"insert into jobs ({', '.join(_COLUMNS)}) values ({marks})", row)  # noqa: S608
+
+    def update(self, entry: JobEntry, **changes: Any) -> JobEntry:
+        """Write `changes` to the job and return the new entry; on disk when this returns."""
+        names = list(changes)
+        row = [_to_column(changes[name]) for name in names]
+        with self._transaction():
+            sets = ", ".join(f"{name} = ?" for name in names)
+            self._db.execute(f"update jobs set {sets} where job = ?", [*row, entry.job])  # noqa: S608
+        return replace(entry, **changes)
+
+    def open_job(self) -> JobEntry | None:
+        """The job that is not finished yet, or None."""
+        with self._mutex:
+            return self._open_job()
+
+    def get(self, job: JobId) -> JobEntry | None:
+        with self._mutex:
+            return self._one("where job = ?", (job,))
+
+    def all(self) -> list[JobEntry]:
+        """All jobs, the newest first."""
+        with self._mutex:
+            rows = self._db.execute(f"select {', '.join(_COLUMNS)} from jobs order by sequence desc")  # noqa: S608
+            return [_from_row(row) for row in rows]
+
+    def _open_job(self) -> JobEntry | None:
+        marks = ", ".join("?" * len(OPEN))
+        return self._one(f"where stage in ({marks})", tuple(map(str, OPEN)))
+
+    def _one(self, where: str, values: tuple[Any, ...]) -> JobEntry | None:
+        row = self._db.execute(f"select {', '.join(_COLUMNS)} from jobs {where}", values).fetchone()  # noqa: S608
+        return _from_row(row) if row else None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._mutex:
+            try:
+                self._db.execute("begin immediate")
+                yield
+                self._db.execute("commit")
+            except sqlite3.OperationalError as error:
+                self._rollback()
+                raise PrintrightError(
+                    f"the unit's journal cannot be written: {error}",
+                    hint="nothing was spent or printed for this step; free disk space and start the agent again",
+                ) from error
+            except BaseException:
+                self._rollback()
+                raise
+
+    def _rollback(self) -> None:
+        if self._db.in_transaction:
+            self._db.execute("rollback")
+
+
+def _to_column(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, tuple) else str(value) if isinstance(value, Stage) else value
+
+
+def _from_row(row: tuple[Any, ...]) -> JobEntry:
+    values = dict(zip(_COLUMNS, row, strict=True))
+    values["stage"] = Stage(values["stage"])
+    values["inspect"], values["cancelled"] = bool(values["inspect"]), bool(values["cancelled"])
+    values["outcomes"] = tuple(Outcome(name) for name in json.loads(values["outcomes"]))
+    return JobEntry(**values)
