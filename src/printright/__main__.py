@@ -1,0 +1,5 @@
+"""`python -m printright`."""
+
+from printright.cli.main import main
+
+main()

@@ -1,0 +1,65 @@
+"""Put an agent together from a unit's home and run it until interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import aiohttp
+
+from printright.cli.home import Home, UnitSettings
+from printright.ledger.evm import open_ledger
+from printright.services.members import typed_domain
+from printright.units.agent import Agent, AgentSettings
+from printright.units.api import AgentApi, serve_api
+from printright.units.drivers.marlin import MarlinDriver
+from printright.units.guard import Guard, GuardProfile
+from printright.units.journal import JobJournal
+from printright.units.keyring import DesignKeys
+from printright.units.report import Reporter
+from printright.units.shelf import LicenseShelf
+
+
+async def run_agent(home: Home, settings: UnitSettings, *, ready: Callable[[str], None]) -> None:
+    """Open the journal, the ledger and the machine, in this order, and work. `ready` gets the unit's address."""
+    unit_key, unsealing_key = home.ledger_key(), home.unsealing_key()
+    journal = JobJournal(home.folder / "jobs.sqlite")
+    store = home.store()
+    async with (
+        open_ledger(home.network(), signer=unit_key, journal=home.folder / "ledger-journal.sqlite") as ledger,
+        aiohttp.ClientSession() as session,
+    ):
+        driver = MarlinDriver(settings.port, baud=settings.baud, guard=Guard(guard_profile(settings)))
+        licenses = LicenseShelf(home.folder / "received")
+        reporter = Reporter(ledger, store, unsealing_key, unit_key.address)
+        agent = Agent(
+            ledger=ledger,
+            driver=driver,
+            keys=DesignKeys(
+                domain=typed_domain(ledger),
+                store=store,
+                custodians=home.custodian_urls(),
+                unit_key=unit_key,
+                unsealing_key=unsealing_key,
+                session=session,
+            ),
+            reporter=reporter,
+            journal=journal,
+            licenses=licenses,
+            settings=AgentSettings(clears_bed_itself=settings.clears_bed_itself),
+        )
+        await driver.connect()
+        try:
+            async with serve_api(AgentApi(agent, reporter, licenses), home.folder / "agent.sock"):
+                ready(agent.unit)
+                await agent.run()
+        finally:
+            await driver.close()
+            await asyncio.to_thread(journal.close)
+
+
+def guard_profile(settings: UnitSettings) -> GuardProfile:
+    """What this machine can stand, for the G-code allow-list."""
+    return GuardProfile(
+        build_volume_mm=settings.build_volume_mm, nozzle_max_c=settings.nozzle_max_c, bed_max_c=settings.bed_max_c
+    )

@@ -1,0 +1,53 @@
+"""printright custodian: serve, log."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from pathlib import Path
+
+import click
+
+from printright.cli.home import Home
+from printright.cli.output import noun, result, verb
+
+app = noun("Keep a share of design keys and release it by the ledger's word.")
+
+
+@verb(app)
+@click.option("--host", help="[default: from the settings, 127.0.0.1]")
+@click.option("--port", type=int, help="[default: from the settings, 8700]")
+async def serve(host: str | None, port: int | None) -> None:
+    """Release shares to units with a final, running job, until interrupted. There is no way to ask for an exception."""
+    from printright.services.custodian_http import CustodianSettings, serve_custodian
+
+    home = Home.current()
+    settings = home.settings().custodian
+    address = home.ledger_key().address
+    bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    serving = CustodianSettings(
+        address=address,
+        release_log=home.folder / "release.log",
+        host=host or settings.host,
+        port=settings.port if port is None else port,
+    )
+
+    def ready(future: asyncio.Future[int]) -> None:
+        if not future.cancelled():
+            url = f"http://{serving.host}:{future.result()}"
+            result({"custodian": address, "url": url}, f"custodian {address} at {url}")
+
+    bound.add_done_callback(ready)
+    async with home.ledger() as ledger:
+        await serve_custodian(serving, ledger, home.unsealing_key(), bound=bound)
+
+
+@verb(app)
+@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def log(file: Path | None) -> None:
+    """Verify a release log's chain and print its head.  [default: this participant's]"""
+    from printright.services.release_log import verify
+
+    head = verify(file or Home.current().folder / "release.log")
+    data = dataclasses.asdict(head)
+    result(data, "\n".join(f"{name:10}{value.hex() if isinstance(value, bytes) else value}" for name, value in data.items()))

@@ -1,0 +1,72 @@
+"""Packages and their keys, as a unit handles them: fetched whole and checked before a copy is spent, opened after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import aiohttp
+
+from printright.domain.ids import Address, Digest, LicenseId
+from printright.domain.license import License
+from printright.domain.words import TypedDomain
+from printright.errors import PackageRefused
+from printright.ledger.port import Signer
+from printright.services.release import ReleaseJob, collect_design_key
+from printright.units.journal import JobEntry
+from printright.vault.keys import UnsealingKey
+from printright.vault.package import Package, UnlockedPackage, open_package
+from printright.vault.store import Store
+
+
+class DesignKeys:
+    """Fetches packages and asks custodians for the keys of this unit's running jobs. A key lives as long as its job."""
+
+    def __init__(
+        self,
+        *,
+        domain: TypedDomain,
+        store: Store,
+        custodians: Mapping[Address, str],
+        unit_key: Signer,
+        unsealing_key: UnsealingKey,
+        session: aiohttp.ClientSession,
+    ) -> None:
+        self._domain, self._store, self._custodians = domain, store, custodians
+        self._unit_key, self._unsealing_key, self._session = unit_key, unsealing_key, session
+        self._packages: dict[LicenseId, Package] = {}
+
+    async def fetch(self, license: License) -> Package:
+        """The license's package: here, whole, signed by the licensor and the one that the terms name.
+
+        Raises PackageRefused for any other, StoreUnavailable where it cannot be fetched.
+        """
+        package = self._packages.get(license.id)
+        if package is None:
+            package = await open_package(Digest(license.document.manifest), self._store)
+            manifest = package.manifest
+            if manifest.owner != license.licensor or manifest.content_id != license.content:
+                raise PackageRefused(
+                    "the package is not the one that the license is for",
+                    hint="ask the licensor for a license of this version",
+                )
+            self._packages[license.id] = package
+        return package
+
+    async def unlock(self, entry: JobEntry, license: License) -> UnlockedPackage:
+        """Get the design key for a running job and open the package; the whole file is checked before it is returned.
+
+        Raises ReleaseRefused, CustodianUnavailable, PackageRefused.
+        """
+        package = await self.fetch(license)
+        job = ReleaseJob(self._domain, entry.job, entry.sequence, license.terms)
+        key = await collect_design_key(
+            package.manifest,
+            job,
+            self._custodians,
+            unit_key=self._unit_key,
+            unsealing_key=self._unsealing_key,
+            session=self._session,
+        )
+        unlocked = package.unlock(key)
+        await unlocked.verify_file()
+        return unlocked
