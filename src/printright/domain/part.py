@@ -185,7 +185,7 @@ class PartLabel:
         try:
             raw = base64.b32decode(body + "=" * (-len(body) % 8))
             found = msgspec.msgpack.decode(raw, type=_Label)
-            if msgspec.msgpack.encode(found) != raw:
+            if msgspec.msgpack.encode(found) != raw or base64.b32encode(raw).decode().rstrip("=") != body:
                 raise ValueError("not canonical")
             return cls(
                 TypedDomain(found.chain_id, checksum(found.contract)),
