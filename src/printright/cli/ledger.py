@@ -8,7 +8,6 @@ import click
 
 from printright.cli.home import Home, parse_address
 from printright.cli.output import home_folder, noun, result, table, verb
-from printright.errors import BadValue
 
 app = noun("Serve the embedded ledger, deploy the contract, look at the ledger.")
 
@@ -18,24 +17,24 @@ app = noun("Serve the embedded ledger, deploy the contract, look at the ledger."
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8545, show_default=True)
 @click.option("--chain-id", default=424242, show_default=True, help="Choose your own: it tells networks apart.")
-@click.option("--fund", multiple=True, metavar="ADDRESS=WEI", help="Coin of an account in the first block.")
-async def serve(folder: Path | None, host: str, port: int, chain_id: int, fund: tuple[str, ...]) -> None:
-    """Serve the embedded ledger until interrupted: one process, one site, every block on disk before its answer."""
-    from printright.ledger.embedded.server import serve as serve_ledger
+@click.option("--allowed-host", multiple=True, help="Host header to accept when it listens beyond loopback.")
+async def serve(folder: Path | None, host: str, port: int, chain_id: int, allowed_host: tuple[str, ...]) -> None:
+    """Serve the embedded ledger until interrupted: one process, one site, every block on disk before its answer.
 
-    accounts = {}
-    for item in fund:
-        address, _, wei = item.partition("=")
-        if not wei.isdigit():
-            raise BadValue(f"--fund {item!r} is not ADDRESS=WEI")
-        accounts[parse_address(address)] = int(wei)
-    await serve_ledger(
-        folder or home_folder() / "chain",
+    Gas is free on it, so that nobody needs coin.
+    """
+    from printright.ledger.embedded import Settings
+    from printright.ledger.embedded import serve as serve_ledger
+
+    settings = Settings(
+        folder=folder or home_folder() / "chain",
+        chain_id=chain_id,
         host=host,
         port=port,
-        chain_id=chain_id,
-        genesis_accounts=accounts,
-        ready=lambda url: result({"url": url, "chain_id": chain_id}, f"ledger of chain {chain_id} at {url}"),
+        allowed_hosts=frozenset(allowed_host),
+    )
+    await serve_ledger(
+        settings, ready=lambda url: result({"url": url, "chain_id": chain_id}, f"ledger of chain {chain_id} at {url}")
     )
 
 

@@ -45,9 +45,7 @@ def test_words_refuse_what_does_not_fit(value: int | bytes | str) -> None:
         word(value)
 
 
-@given(
-    st.integers(1, (1 << 64) - 1), st.integers(1, (1 << 32) - 1), st.booleans(), st.booleans()
-)
+@given(st.integers(1, (1 << 64) - 1), st.integers(1, (1 << 32) - 1), st.booleans(), st.booleans())
 def test_limits_survive_packing(expires: int, job_time: int, assignable: bool, attested: bool) -> None:
     limits = Limits(expires, job_time, assignable, attested)
     assert Limits.unpack(limits.packed()) == limits
@@ -73,7 +71,8 @@ def test_license_survives_its_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("licensee", LICENSOR), ("expires_at_s", 2_100_000_000), ("content", "ab" * 32), ("id", "00" * 32)]
+    ("field", "value"),
+    [("licensee", LICENSOR), ("expires_at_s", 2_100_000_000), ("content", "ab" * 32), ("id", "00" * 32)],
 )
 def test_a_changed_file_is_noticed(field: str, value: object) -> None:
     data = {**some_license().to_json(), field: value}

@@ -59,7 +59,9 @@ def test_the_text_fits_qr_alphanumeric_mode() -> None:
     assert set(labels(3)[1].text()) <= set("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:")
 
 
-@pytest.mark.parametrize("text", ["", "hello", PREFIX, PREFIX + "AAAA", PREFIX + "1", PREFIX + "A" * 5000, "PRINTRIGHT:2:AA"])
+@pytest.mark.parametrize(
+    "text", ["", "hello", PREFIX, PREFIX + "AAAA", PREFIX + "1", PREFIX + "A" * 5000, "PRINTRIGHT:2:AA"]
+)
 def test_nonsense_is_refused(text: str) -> None:
     with pytest.raises(PartRefused):
         PartLabel.parse(text)
