@@ -1,1 +1,34 @@
-"""vault"""
+"""The vault: packages, the stores that hold them, and the keys and custodians that open them.
+
+stream     encrypted streams in Tink's format, seekable       manifest   what a package holds, signed
+package    publish to a store, open from one                  details    what only the licensed may know
+store      the port; stores/ local folder, other node         sharing    t-of-n of a design key (Shamir)
+custody    shares sealed for custodians, and back             sealing    HPKE for one receiver
+keys/      ledger and unsealing keys by URI
+"""
+
+from printright.vault.details import Details, FileDetails
+from printright.vault.manifest import Custodian, Manifest
+from printright.vault.package import (
+    Package,
+    PublishedPackage,
+    UnlockedPackage,
+    fetch_manifest,
+    open_package,
+    publish_package,
+)
+from printright.vault.store import Store
+
+__all__ = [
+    "Custodian",
+    "Details",
+    "FileDetails",
+    "Manifest",
+    "Package",
+    "PublishedPackage",
+    "Store",
+    "UnlockedPackage",
+    "fetch_manifest",
+    "open_package",
+    "publish_package",
+]

@@ -1,0 +1,340 @@
+"""The manifest of a package: what it holds, who keeps its key, signed by the rights holder.
+
+Canonical JSON (RFC 8785), so that one manifest has one digest. What is stored is `{"manifest": ..., "signature":
+...}`; `digest` is the SHA-256 of the manifest alone and `commitment` ties it to the ledger. The signature is EIP-712
+over that digest (`PackageManifest(bytes32 sha256)` in a domain of its own): a wallet shows what is signed, and it
+can be taken for nothing else. It says who made the package; it moves nothing on any ledger.
+
+Nothing in here tells of the file but its size: name, hash and salt are in the encrypted window "details".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import msgspec
+import rfc8785
+from coincurve import PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from printright.domain.ids import Address, ContentId, Digest
+from printright.domain.words import address_bytes, checksum, hash_words, keccak
+from printright.errors import BadValue, PackageRefused, WrongKey
+from printright.vault.keys.ledger_key import LedgerKey
+from printright.vault.sealing import OVERHEAD, public_key
+from printright.vault.sharing import SHARE_SIZE
+
+FORMAT = "printright-package/1"
+DETAILS = "details"
+FILE = "file"
+WINDOWS = (DETAILS, FILE)
+MAX_MANIFEST_BYTES = 256 * 1024
+MAX_CUSTODIANS = 64
+MAX_WINDOW_BYTES = 1 << 40
+_LABEL = FORMAT.encode() + b"\0"
+_SEALED_SHARE_SIZE = OVERHEAD + SHARE_SIZE
+_SECP256K1_HALF = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
+_DOMAIN = hash_words(keccak(b"EIP712Domain(string name,string version)"), keccak(b"Printright package"), keccak(b"1"))
+_TYPE = keccak(b"PackageManifest(bytes32 sha256)")
+
+
+def file_commitment(salt: bytes, file_sha256: bytes) -> Digest:
+    """keccak(abi_encode(salt, SHA-256 of the file)), as contracts/designs.vy has it. Raises BadValue."""
+    return Digest(hash_words(salt, file_sha256))
+
+
+@dataclass(frozen=True)
+class Window:
+    """One encrypted stream of the package: its name, and size in bytes and SHA-256 of the ciphertext."""
+
+    name: str
+    size: int
+    sha256: Digest
+
+    def __post_init__(self) -> None:
+        if len(self.sha256) != 32 or not 0 < self.size <= MAX_WINDOW_BYTES:
+            raise BadValue(f"window {self.name!r} has a digest or size that is out of range")
+
+
+@dataclass(frozen=True)
+class Custodian:
+    """A member that keeps a share of the key: its account, and the public half of its unsealing key (65 bytes)."""
+
+    address: Address
+    public_key: bytes
+
+    def __post_init__(self) -> None:
+        public_key(self.public_key)
+        if checksum(self.address) != self.address:
+            raise BadValue(f"address without its checksum: {self.address}")
+
+
+@dataclass(frozen=True)
+class CustodianShare(Custodian):
+    """A custodian and its share, sealed for it."""
+
+    sealed: bytes
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.sealed) != _SEALED_SHARE_SIZE:
+            raise BadValue(f"a sealed share has {_SEALED_SHARE_SIZE} bytes, not {len(self.sealed)}")
+
+
+@dataclass(frozen=True)
+class Custody:
+    """Any `threshold` of these custodians can release the key. Custodian `i`'s share has the index `i + 1`."""
+
+    threshold: int
+    custodians: tuple[CustodianShare, ...]
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.threshold <= len(self.custodians) <= MAX_CUSTODIANS:
+            raise BadValue(f"{self.threshold} of {len(self.custodians)} custodians is no threshold")
+        if len({custodian.address for custodian in self.custodians}) != len(self.custodians):
+            raise BadValue("a custodian is listed twice", hint="one share each")
+
+
+@dataclass(frozen=True)
+class Binding:
+    """What ties keys and ciphertext to one package: its random id (32 bytes) and its owner.
+
+    Every derived key, window and sealed share has both in it, so that nothing can be moved to another package, not
+    even by an owner who copies another's id.
+    """
+
+    package_id: bytes
+    owner: Address
+
+    def window_key(self, design_key: bytes, name: str) -> bytes:
+        """The key of one window, 32 bytes."""
+        return self._derive(design_key, b"window " + name.encode())
+
+    def key_check(self, design_key: bytes) -> bytes:
+        """A commitment to the design key, 32 bytes: it tells the right key, and says nothing of it."""
+        return self._derive(design_key, b"key check")
+
+    def window_aad(self, name: str) -> bytes:
+        """What a window's stream is bound to: package, owner and the window's place."""
+        return b"".join((_LABEL, b"window\0", self.package_id, self._owner, bytes([WINDOWS.index(name)])))
+
+    def share_info(self, place: int) -> bytes:
+        """The HPKE `info` of the share of the custodian at `place`, from 0."""
+        return b"".join((_LABEL, b"share\0", self.package_id, self._owner, bytes([place])))
+
+    @property
+    def _owner(self) -> bytes:
+        return address_bytes(self.owner)
+
+    def _derive(self, design_key: bytes, purpose: bytes) -> bytes:
+        """HKDF-SHA256 (RFC 5869), salted with the package id."""
+        if len(design_key) != 32:
+            raise BadValue(f"a design key has 32 bytes, not {len(design_key)}")
+        info = b"".join((_LABEL, purpose, b"\0", self._owner))
+        return HKDF(algorithm=SHA256(), length=32, salt=self.package_id, info=info).derive(design_key)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A package's manifest. Digests, ids and `package_id` have 32 bytes; `created_s` is Unix time in seconds.
+
+    `package_id` is random and, with the owner, is bound into every key and ciphertext of the package. `key_check`
+    tells a right design key from a wrong one. `previous` is the version on the ledger that this one follows.
+    """
+
+    package_id: bytes
+    owner: Address
+    file_commitment: Digest
+    parts_per_run: int
+    media_type: str
+    created_s: int
+    key_check: bytes
+    windows: tuple[Window, ...]
+    custody: Custody
+    previous: ContentId | None = None
+    signature: bytes = field(default=b"", repr=False)
+
+    def __post_init__(self) -> None:
+        words = [self.package_id, self.file_commitment, self.key_check]
+        if any(len(word) != 32 for word in [*words, *([self.previous] if self.previous is not None else [])]):
+            raise BadValue("a manifest's ids and digests have 32 bytes each")
+        if checksum(self.owner) != self.owner:
+            raise BadValue(f"address without its checksum: {self.owner}")
+        if not 1 <= self.parts_per_run < 1 << 32:
+            raise BadValue(f"parts per run out of range: {self.parts_per_run}")
+        if not 0 <= self.created_s < 1 << 48:
+            raise BadValue(f"created_s out of range: {self.created_s}")
+        if not 3 <= len(self.media_type) <= 127 or not self.media_type.isascii() or not self.media_type.isprintable():
+            raise BadValue("not a media type", hint="like text/x.gcode")
+        if tuple(window.name for window in self.windows) != WINDOWS:
+            raise BadValue(f"a package has the windows {', '.join(WINDOWS)}, in this order")
+
+    @cached_property
+    def canonical(self) -> bytes:
+        """The canonical JSON that `digest` is of: everything but the signature."""
+        return rfc8785.dumps(self._fields())
+
+    @cached_property
+    def digest(self) -> Digest:
+        """SHA-256 of `canonical`."""
+        return Digest(hashlib.sha256(self.canonical).digest())
+
+    @property
+    def commitment(self) -> Digest:
+        """What `publish` takes on the ledger: keccak(abi_encode(digest, file commitment))."""
+        return Digest(hash_words(self.digest, self.file_commitment))
+
+    @property
+    def content_id(self) -> ContentId:
+        """The id of this version on the ledger: keccak(abi_encode(owner, commitment)); see contracts/designs.vy."""
+        return ContentId(hash_words(self.owner, self.commitment))
+
+    @property
+    def signing_digest(self) -> bytes:
+        """What the owner signs: the EIP-712 digest over `digest`."""
+        return keccak(b"\x19\x01" + _DOMAIN + hash_words(_TYPE, self.digest))
+
+    def window(self, name: str) -> Window:
+        return self.windows[WINDOWS.index(name)]
+
+    def signed(self, owner_key: LedgerKey) -> Manifest:
+        """This manifest with the owner's signature. Raises WrongKey for another's key."""
+        if owner_key.address != self.owner:
+            raise WrongKey(f"the manifest is {self.owner}'s, the key is {owner_key.address}'s")
+        return replace(self, signature=owner_key.sign_digest(self.signing_digest))
+
+    def verify(self) -> None:
+        """Refuse a manifest that its owner did not sign. Raises PackageRefused.
+
+        Only the low-s form with v 27 or 28 passes (EIP-2), so that a manifest has one signature.
+        """
+        signature = self.signature
+        if len(signature) != 65 or signature[64] not in (27, 28):
+            raise PackageRefused("the manifest's signature is not in the form we know", hint="65 bytes, v 27 or 28")
+        if int.from_bytes(signature[32:64], "big") > _SECP256K1_HALF:
+            raise PackageRefused("the manifest's signature is not in its low-s form")
+        recoverable = signature[:64] + bytes([signature[64] - 27])
+        try:
+            signer = PublicKey.from_signature_and_message(recoverable, self.signing_digest, hasher=None)
+        except Exception:  # libsecp256k1 raises bare Exception for r or s that is no signature
+            raise PackageRefused("the manifest's signature is no signature") from None
+        address = checksum(keccak(signer.format(compressed=False)[1:])[12:])
+        if address != self.owner:
+            raise PackageRefused(
+                f"the manifest was not signed by its owner {self.owner}", hint="it was altered, or is somebody else's"
+            )
+
+    @property
+    def binding(self) -> Binding:
+        return Binding(self.package_id, self.owner)
+
+    def check_key(self, design_key: bytes) -> bool:
+        """Whether this is the package's design key. Raises BadValue for one that has not 32 bytes."""
+        return hmac.compare_digest(self.binding.key_check(design_key), self.key_check)
+
+    def to_json(self) -> bytes:
+        """What is stored: canonical JSON of the manifest and its signature."""
+        return rfc8785.dumps({"manifest": self._fields(), "signature": self.signature.hex()})
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Manifest:
+        """Read a stored manifest and check its signature. Raises PackageRefused for anything but canonical bytes."""
+        if len(data) > MAX_MANIFEST_BYTES:
+            raise PackageRefused(f"a manifest has at most {MAX_MANIFEST_BYTES} bytes, not {len(data)}")
+        try:
+            manifest = msgspec.json.decode(data, type=_WireSigned).value()
+            canonical = manifest.to_json()
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            raise PackageRefused(f"not a manifest: {error}") from None
+        if canonical != data:
+            raise PackageRefused("the manifest is not canonical JSON", hint="RFC 8785; it was altered after signing")
+        manifest.verify()
+        return manifest
+
+    def _fields(self) -> dict[str, Any]:
+        return {
+            "created_s": self.created_s,
+            "custody": {
+                "custodians": [
+                    {"address": c.address, "public_key": c.public_key.hex(), "sealed": c.sealed.hex()}
+                    for c in self.custody.custodians
+                ],
+                "threshold": self.custody.threshold,
+            },
+            "file_commitment": self.file_commitment.hex(),
+            "format": FORMAT,
+            "key_check": self.key_check.hex(),
+            "media_type": self.media_type,
+            "owner": self.owner,
+            "package_id": self.package_id.hex(),
+            "parts_per_run": self.parts_per_run,
+            "previous": None if self.previous is None else self.previous.hex(),
+            "windows": [{"name": w.name, "sha256": w.sha256.hex(), "size": w.size} for w in self.windows],
+        }
+
+
+class _Wire(msgspec.Struct, forbid_unknown_fields=True):
+    """The JSON forms: text and integers as they stand there."""
+
+
+class _WireWindow(_Wire):
+    name: str
+    sha256: str
+    size: int
+
+
+class _WireCustodian(_Wire):
+    address: str
+    public_key: str
+    sealed: str
+
+
+class _WireCustody(_Wire):
+    custodians: list[_WireCustodian]
+    threshold: int
+
+
+class _WireManifest(_Wire):
+    created_s: int
+    custody: _WireCustody
+    file_commitment: str
+    format: str
+    key_check: str
+    media_type: str
+    owner: str
+    package_id: str
+    parts_per_run: int
+    previous: str | None
+    windows: list[_WireWindow]
+
+
+class _WireSigned(_Wire):
+    manifest: _WireManifest
+    signature: str
+
+    def value(self) -> Manifest:
+        wire = self.manifest
+        if wire.format != FORMAT:
+            raise BadValue(f"the format is {wire.format[:40]!r}, not {FORMAT!r}", hint="update Printright")
+        text = bytes.fromhex
+        custodians = tuple(
+            CustodianShare(Address(c.address), text(c.public_key), text(c.sealed)) for c in wire.custody.custodians
+        )
+        return Manifest(
+            package_id=text(wire.package_id),
+            owner=Address(wire.owner),
+            file_commitment=Digest(text(wire.file_commitment)),
+            parts_per_run=wire.parts_per_run,
+            media_type=wire.media_type,
+            created_s=wire.created_s,
+            key_check=text(wire.key_check),
+            windows=tuple(Window(w.name, w.size, Digest(text(w.sha256))) for w in wire.windows),
+            custody=Custody(wire.custody.threshold, custodians),
+            previous=None if wire.previous is None else ContentId(text(wire.previous)),
+            signature=text(self.signature),
+        )
