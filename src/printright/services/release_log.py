@@ -95,7 +95,7 @@ def entries(path: Path, *, custodian: Address | None = None) -> Iterator[tuple[E
             return
         try:
             found = _decode_title(title)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeError):
             raise LogDamaged(f"{path} is not a release log", hint="restore it from a backup") from None
         if found.printright != FORMAT:
             raise LogDamaged(f"{path} is a {found.printright!r}, this release reads {FORMAT}")
@@ -107,7 +107,7 @@ def entries(path: Path, *, custodian: Address | None = None) -> Iterator[tuple[E
                 return
             try:
                 entry = _decode_entry(line)
-            except msgspec.MsgspecError:
+            except (msgspec.MsgspecError, UnicodeError):
                 entry = None
             if entry is None or entry.seq != head.entries + 1 or entry.prev != head.digest.hex():
                 raise LogDamaged(

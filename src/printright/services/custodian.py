@@ -1,0 +1,182 @@
+"""A custodian: it holds one share of each design's key and releases it to a unit with a final, running job.
+
+The path of a request, in this order: form, signature, clock (all cheap) -> rate -> manifest -> ledger -> `decide` ->
+open the share, seal it to the unit's key -> release log on disk -> answer. A custodian keeps no state but its log. The
+decision is `domain.release.decide`; nobody, its operator included, can ask for anything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from printright.domain.ids import Address
+from printright.domain.license import Terms
+from printright.domain.release import (
+    LedgerView,
+    PackageClaims,
+    Release,
+    ReleaseFacts,
+    check_request,
+    decide,
+    share_info,
+)
+from printright.domain.words import ZERO_ADDRESS, TypedDomain, checksum
+from printright.errors import CustodianUnavailable, LedgerUnavailable, ReleaseRefused, WrongKey
+from printright.ledger.finality import BftSeal, SingleNode
+from printright.ledger.port import Ledger
+from printright.ledger.transaction import signer_of
+from printright.services.release_log import ReleaseLog
+from printright.services.share_request import SealedShare, SignedRequest
+from printright.vault.custody import open_share
+from printright.vault.keys import UnsealingKey
+from printright.vault.manifest import Manifest
+from printright.vault.sealing import seal
+
+log = logging.getLogger(__name__)
+
+_HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
+_MANIFESTS_KEPT = 256
+_UNITS_KEPT = 10_000
+
+
+class TooManyRequests(CustodianUnavailable):
+    """This unit asks more often than the custodian allows. `retry_after_s`: when to ask again."""
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message, hint=f"ask again in {retry_after_s:.0f} s")
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True)
+class CustodianLimits:
+    """What one custodian takes on. Rates are for each unit; a burst is what may come at once."""
+
+    unit_requests_per_s: float = 5.0
+    unit_burst: int = 50
+    concurrent: int = 64
+    ledger_timeout_s: float = 10.0
+
+
+class Custodian:
+    """One custodian on one network, apart from HTTP: `release` takes a request and returns a sealed share or raises."""
+
+    def __init__(
+        self,
+        *,
+        address: Address,
+        ledger: Ledger,
+        unsealing_key: UnsealingKey,
+        releases: ReleaseLog,
+        limits: CustodianLimits | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.address = address
+        self.domain = TypedDomain(ledger.network.chain_id, ledger.network.contract)
+        self.releases = releases
+        self._ledger, self._key, self._clock = ledger, unsealing_key, clock
+        self._limits = limits or CustodianLimits()
+        self._rates = _Rates(self._limits.unit_requests_per_s, self._limits.unit_burst)
+        self._busy = 0
+        self._manifests: OrderedDict[bytes, Manifest] = OrderedDict()
+        # Where the newest block is final by the network's rule, one look at the ledger is enough.
+        self._lags = not isinstance(ledger.network.policy, SingleNode | BftSeal)
+
+    async def release(self, signed: SignedRequest) -> SealedShare:
+        """Release this custodian's share, sealed to the unit. Raises ReleaseRefused, SpendNotFinal, TooManyRequests,
+        PackageRefused for a manifest that its owner did not sign, LedgerUnavailable, LogUnavailable, and WrongKey
+        where the share in the manifest was not sealed to this custodian's key.
+        """
+        request, now_s = signed.request, int(self._clock())
+        digest = request.digest(self.domain)
+        signer = _signer_of(digest, signed.signature)
+        check_request(request, signer, self.domain, self.address, now_s)
+        self._rates.take(request.unit, time.monotonic())
+        if self._busy >= self._limits.concurrent:
+            raise TooManyRequests("the custodian is busy", retry_after_s=1)
+        self._busy += 1
+        try:
+            manifest = self._manifest(signed.manifest)
+            index = _index_of(manifest, self.address)
+            claims = PackageClaims(manifest.digest, manifest.owner, manifest.content_id)
+            view = await self._look(request.unit, request.terms)
+            release = decide(request, signer, claims, view, self.domain, self.address, now_s)
+            # In a thread: the key may live in a token.
+            sealed = await asyncio.to_thread(self._reseal, manifest, index, release)
+            entry = await self.releases.record(release, index, digest, now_s)
+        finally:
+            self._busy -= 1
+        return SealedShare(index, sealed, entry.repeat)
+
+    def _reseal(self, manifest: Manifest, index: int, release: Release) -> bytes:
+        share = open_share(manifest, self._key)
+        if share.index != index:
+            raise WrongKey(f"the package has this key at place {share.index}, and this account at place {index}")
+        return seal(release.unit_key, share.to_bytes(), share_info(release.job, release.manifest, index))
+
+    async def _look(self, unit: Address, terms: Terms) -> LedgerView:
+        try:
+            async with asyncio.timeout(self._limits.ledger_timeout_s):
+                final_block = await self._ledger.final_block()
+                if not self._lags:
+                    facts = await self._facts(unit, terms, final_block)
+                    return LedgerView(self.domain, final_block, facts, facts)
+                newest = await self._facts(unit, terms, await self._ledger.block_number())
+                final = await self._facts(unit, terms, final_block) if final_block >= 0 else None
+                return LedgerView(self.domain, final_block, final, newest)
+        except TimeoutError:
+            raise LedgerUnavailable("the custodian's ledger does not answer in time") from None
+
+    async def _facts(self, unit: Address, terms: Terms, block: int) -> ReleaseFacts:
+        facts = await self._ledger.call("release_facts", unit, terms.abi(), block=block)
+        return ReleaseFacts(block=block, **facts._asdict())
+
+    def _manifest(self, raw: bytes) -> Manifest:
+        # Parsing checks the owner's signature; a manifest is asked for by many jobs.
+        manifest = self._manifests.pop(raw, None) or Manifest.from_json(raw)
+        self._manifests[raw] = manifest
+        if len(self._manifests) > _MANIFESTS_KEPT:
+            self._manifests.popitem(last=False)
+        return manifest
+
+
+def _index_of(manifest: Manifest, custodian: Address) -> int:
+    for index, each in enumerate(manifest.custody.custodians, start=1):
+        if each.address == custodian:
+            return index
+    raise ReleaseRefused(f"the package names no share of custodian {custodian}")
+
+
+class _Rates:
+    """A token bucket for each unit; those not seen for longest are forgotten."""
+
+    def __init__(self, per_s: float, burst: int) -> None:
+        self._per_s, self._burst = per_s, burst
+        self._units: OrderedDict[Address, tuple[float, float]] = OrderedDict()
+
+    def take(self, unit: Address, now_s: float) -> None:
+        left, then = self._units.pop(unit, (float(self._burst), now_s))
+        left = min(float(self._burst), left + (now_s - then) * self._per_s)
+        allowed = left >= 1
+        self._units[unit] = (left - 1 if allowed else left, now_s)
+        if len(self._units) > _UNITS_KEPT:
+            self._units.popitem(last=False)
+        if not allowed:
+            raise TooManyRequests(f"unit {unit} asks too often", retry_after_s=(1 - left) / self._per_s)
+
+
+def _signer_of(digest: bytes, signature: bytes) -> Address:
+    """The account that signed, or the zero address for what is nobody's signature.
+
+    The larger twin of a signature (EIP-2) counts as none.
+    """
+    if len(signature) != 65 or signature[64] not in (27, 28) or int.from_bytes(signature[32:64], "big") > _HALF_ORDER:
+        return ZERO_ADDRESS
+    try:
+        return checksum(signer_of(digest, signature))
+    except WrongKey:
+        return ZERO_ADDRESS
