@@ -146,15 +146,15 @@ class Home:
 
     def store(self) -> Store:
         """The local store, backed by the upstream ones."""
-        from printright.vault.stores.layered import LayeredStore
         from printright.vault.stores.http import HttpStore
+        from printright.vault.stores.layered import LayeredStore
         from printright.vault.stores.local import LocalStore
 
         settings = self.settings().store
         local = LocalStore(self.folder / settings.folder)
         if not settings.upstream:
             return local
-        return LayeredStore(local, [HttpStore(url) for url in settings.upstream])
+        return LayeredStore(local, [HttpStore(url, local) for url in settings.upstream])
 
     def custodian_urls(self) -> dict[Address, str]:
         return {checksum(address): url for address, url in self.settings().custodians.items()}
@@ -172,7 +172,7 @@ class Home:
     def _uri(self, uri: str) -> str:
         # A relative file: URI is meant from the home's folder.
         path = uri.removeprefix("file:")
-        return uri if path == uri else f"file:{self.folder / path}"
+        return uri if path == uri else (self.folder.resolve() / path).as_uri()
 
 
 def parse_address(text: str) -> Address:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 import aiohttp
@@ -14,7 +15,7 @@ from printright.ledger.port import Signer
 from printright.services.release import ReleaseJob, collect_design_key
 from printright.units.journal import JobEntry
 from printright.vault.keys import UnsealingKey
-from printright.vault.package import Package, UnlockedPackage, open_package
+from printright.vault.package import Package, UnlockedPackage, fetch_manifest, open_package
 from printright.vault.store import Store
 
 
@@ -42,14 +43,13 @@ class DesignKeys:
         """
         package = self._packages.get(license.id)
         if package is None:
-            package = await open_package(Digest(license.document.manifest), self._store)
-            manifest = package.manifest
+            manifest = await fetch_manifest(Digest(license.document.manifest), self._store)
             if manifest.owner != license.licensor or manifest.content_id != license.content:
                 raise PackageRefused(
                     "the package is not the one that the license is for",
                     hint="ask the licensor for a license of this version",
                 )
-            self._packages[license.id] = package
+            package = self._packages[license.id] = await open_package(manifest, self._store)
         return package
 
     async def unlock(self, entry: JobEntry, license: License) -> UnlockedPackage:
@@ -68,5 +68,9 @@ class DesignKeys:
             session=self._session,
         )
         unlocked = package.unlock(key)
-        await unlocked.verify_file()
+        try:
+            await asyncio.to_thread(unlocked.verify_file)
+        except BaseException:
+            unlocked.close()
+            raise
         return unlocked

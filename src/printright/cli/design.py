@@ -1,0 +1,157 @@
+"""printright design: publish, version, withdraw, list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from printright.cli.home import Home, parse_address
+from printright.cli.output import noun, read_json, result, table, verb
+from printright.errors import BadValue
+
+if TYPE_CHECKING:
+    from printright.domain.ids import ContentId
+    from printright.services.publish import DesignShelf
+    from printright.vault.manifest import Custodian
+
+app = noun("Encrypt and publish designs.")
+GCODE_SUFFIXES = (".gcode", ".gco", ".g")
+
+
+def _shelf(home: Home) -> DesignShelf:
+    from printright.services.publish import DesignShelf
+
+    return DesignShelf(home.folder / "designs")
+
+
+def _publishing(function: Any) -> Any:
+    options = [
+        click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path)),
+        click.option("--title", required=True, help="What the design is called on licenses."),
+        click.option("--parts-per-run", default=1, show_default=True, help="How many parts one run of the file makes."),
+        click.option("--material", default=""),
+        click.option("--notes", default=""),
+        click.option(
+            "--custodian",
+            "cards",
+            multiple=True,
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="Card (member.json) of a custodian; several times for several.  [default: this participant]",
+        ),
+        click.option("--threshold", default=1, show_default=True, help="How many custodians must release together."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def _custodians(home: Home, cards: tuple[Path, ...]) -> list[Custodian]:
+    from printright.vault.manifest import Custodian
+
+    paths = cards or (home.folder / "member.json",)
+    try:
+        return [
+            Custodian(parse_address(card["address"]), bytes.fromhex(card["key"]))
+            for card in (read_json(path) for path in paths)
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadValue(f"not a member's card: {error}", hint="it is made by `printright member create`") from None
+
+
+async def _publish(
+    source: Path,
+    previous: ContentId | None,
+    title: str,
+    parts_per_run: int,
+    material: str,
+    notes: str,
+    cards: tuple[Path, ...],
+    threshold: int,
+) -> None:
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
+
+    from printright.services.publish import publish
+    from printright.vault.details import Details
+
+    home = Home.current()
+    if source.suffix.lower() in GCODE_SUFFIXES:
+        _guard(source)
+    owner_key = home.ledger_key()
+    columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("encrypting", total=source.stat().st_size)
+        async with home.ledger(sending=True) as ledger:
+            design, receipt = await publish(
+                ledger,
+                home.store(),
+                _shelf(home),
+                source,
+                Details(file_name=source.name, material=material, notes=notes),
+                title=title,
+                owner_key=owner_key,
+                custodians=_custodians(home, cards),
+                threshold=threshold,
+                parts_per_run=parts_per_run,
+                previous=previous,
+                progress=lambda done: progress.update(task, completed=done),
+            )
+            await ledger.wait_final(receipt)
+    result(
+        {
+            "content": design.content,
+            "title": title,
+            "manifest": design.manifest,
+            "tx": receipt.tx_hash,
+            "gas": receipt.gas_used,
+        },
+        f"{title} is published as {design.content.hex()}",
+    )
+
+
+def _guard(source: Path) -> None:
+    """A file that printers would refuse is better refused here."""
+    from printright.units.guard import Guard, GuardProfile
+
+    Guard(GuardProfile()).check_file(source)
+
+
+@verb(app)
+@_publishing
+async def publish(source: Path, **options: Any) -> None:
+    """Encrypt SOURCE, put it into the store and fix it on the ledger. G-code passes the printers' allow-list first."""
+    await _publish(source, None, **options)
+
+
+@verb(app)
+@click.option("--after", required=True, help="Title or id of the version that this one follows.")
+@_publishing
+async def version(source: Path, after: str, **options: Any) -> None:
+    """Publish a new version of a design. The former stays as it is."""
+    await _publish(source, _shelf(Home.current()).get(after).content, **options)
+
+
+@verb(app)
+@click.argument("designs", nargs=-1, required=True)
+async def withdraw(designs: tuple[str, ...]) -> None:
+    """Withdraw versions for good, by title or id: no job starts with them any more."""
+    from printright.services import publish as service
+
+    home = Home.current()
+    shelf = _shelf(home)
+    chosen = [shelf.get(name) for name in designs]
+    async with home.ledger(sending=True) as ledger:
+        receipt = await ledger.wait_final(await service.withdraw(ledger, chosen))
+    result({"withdrawn": [design.content for design in chosen], "tx": receipt.tx_hash}, "withdrawn")
+
+
+@verb(app, "list")
+def list_designs() -> None:
+    """The designs that this member published."""
+    rows = [
+        {"design": design.content, "title": design.title, "parts_per_run": design.parts_per_run}
+        for design in _shelf(Home.current()).all()
+    ]
+    result(rows, table(rows, "design", "title", "parts per run", empty="no designs published yet"))
