@@ -26,6 +26,8 @@ from printright.ledger.embedded.wire import REVERTED, SERVER_ERROR, RpcError, he
 ERROR_SELECTOR = bytes.fromhex("08c379a0")
 PANIC_SELECTOR = bytes.fromhex("4e487b71")
 CALL_STIPEND = 2300
+MAX_OUTPUTS = 1_024
+"""Answers remembered until the next block."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,16 @@ class Request:
 
 def call(chain: Chain, request: Request, header: BlockHeaderAPI, limit_s: float) -> bytes:
     """Execute on the state of `header` and return the output. Raises RpcError (3 with the data where it reverts)."""
+    key = (bytes(header.hash), request)
+    if key in chain.outputs:
+        return chain.outputs[key]
     state = _state(chain, header, limit_s)
     gas = min(request.gas or TRANSACTION_GAS_LIMIT, TRANSACTION_GAS_LIMIT)
     computation, _ = _execute(chain, state, request, gas)
     _raise_error(computation)
+    if len(chain.outputs) >= MAX_OUTPUTS:
+        chain.outputs.clear()
+    chain.outputs[key] = computation.output
     return computation.output
 
 

@@ -66,6 +66,8 @@ class Chain:
             self._make_genesis(accounts, purpose)
         self._offset = int(records.get(CLOCK_OFFSET, "0"))
         self._chain = self._class(database)
+        # Outputs of calls on a header, see `calls`: pure functions of it, and several custodians ask the same.
+        self.outputs: dict[tuple[bytes, object], bytes] = {}
         self._state: TimedState | None = None
         self._state_of: BlockHeaderAPI | None = None
         self.head: BlockHeaderAPI = self._chain.get_canonical_head()
@@ -172,6 +174,7 @@ class Chain:
             # After a commit nothing is pending; after anything else the block was not made.
             self.database.discard()
         self.head = block.header
+        self.outputs.clear()
 
     # blocks are read
 

@@ -57,7 +57,8 @@ def block_number(chain: Chain, given: Sequence[Any]) -> str:
 
 def fee_history(chain: Chain, given: Sequence[Any]) -> Any:
     count, newest, percentiles = wire.parameters(given, 2, 3)
-    wanted = min(wire.number(count, "blockCount") if isinstance(count, str) else int(count), MAX_FEE_BLOCKS)
+    # A number in older clients, a quantity in the specification.
+    wanted = min(_count(count), MAX_FEE_BLOCKS)
     last = params.state_block(chain, newest).block_number
     asked = wire.array(percentiles or [], 100, "rewardPercentiles")
     if any(isinstance(each, bool) or not isinstance(each, int | float) for each in asked) or any(
@@ -194,13 +195,13 @@ def get_logs(chain: Chain, given: Sequence[Any]) -> Any:
 def increase_time(chain: Chain, given: Sequence[Any]) -> int:
     """Hardhat's and Anvil's: a number or a quantity of seconds; answers with the sum of all steps."""
     (seconds,) = wire.parameters(given, 1, 1)
-    return chain.advance_clock(_seconds(seconds))
+    return chain.advance_clock(_count(seconds))
 
 
 def mine(chain: Chain, given: Sequence[Any]) -> str:
     """Hardhat's and Anvil's: an empty block, at a unix time where given."""
     (timestamp,) = wire.parameters(given, 0, 1)
-    chain.mine_empty(None if timestamp is None else _seconds(timestamp))
+    chain.mine_empty(None if timestamp is None else _count(timestamp))
     return "0x0"
 
 
@@ -219,11 +220,11 @@ def _whole(value: object) -> bool:
     return False if value is None else wire.flag(value, "whether to return whole transactions")
 
 
-def _seconds(value: object) -> int:
-    seconds = wire.number(value, "seconds") if isinstance(value, str) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int) or not 0 <= seconds < 2**40:
-        raise bad_params("seconds: a number from 0 to 2**40")
-    return seconds
+def _count(value: object) -> int:
+    number = wire.number(value, "number") if isinstance(value, str) else value
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**40:
+        raise bad_params("a number from 0 to 2**40 is taken")
+    return number
 
 
 METHODS: Mapping[str, Method] = {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from typing import Any
@@ -27,6 +28,9 @@ from printright.ledger.embedded.wire import (
 )
 
 MAX_BATCH = 1_000
+MAX_DEPTH = 32
+MAX_BRACKETS = 200_000
+_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 _log = logging.getLogger(__name__)
 Json = dict[str, Any]
 
@@ -42,6 +46,8 @@ class Dispatcher:
     async def answer(self, body: bytes) -> bytes | None:
         """The response body, None where nothing is to be answered (notifications)."""
         try:
+            if _nested_too_deep(body):
+                return _encode(_error(None, PARSE_ERROR, f"parse error: nested deeper than {MAX_DEPTH}"))
             request = msgspec.json.decode(body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return _encode(_error(None, PARSE_ERROR, "parse error"))
@@ -101,6 +107,29 @@ def _error(identity: Any, code: int, message: str, data: str | None = None) -> J
     if data is not None:
         error["data"] = data
     return {"jsonrpc": "2.0", "id": identity, "error": error}
+
+
+def _nested_too_deep(body: bytes) -> bool:
+    """Whether decoding would nest deeper than any request does.
+
+    py-evm raises Python's recursion limit to 100,000, at which a JSON decoder overflows the C stack and the process
+    is gone; a body of brackets would end the ledger.
+    """
+    opening = body.count(b"[") + body.count(b"{")
+    if opening <= MAX_DEPTH:
+        return False
+    if opening > MAX_BRACKETS:
+        return True
+    depth = 0
+    for found in _STRUCTURE.finditer(body):
+        token = found[0]
+        if token in (b"[", b"{"):
+            depth += 1
+            if depth > MAX_DEPTH:
+                return True
+        elif token in (b"]", b"}"):
+            depth -= 1
+    return False
 
 
 def _encode(answer: Any) -> bytes:

@@ -20,6 +20,7 @@ from printright.ledger.embedded.wire import SERVER_ERROR, RpcError
 
 MAX_SIZE_BYTES = 128 * 1024
 """As geth's transaction pool."""
+MAX_DEPTH = 4
 
 
 def refused(message: str) -> RpcError:
@@ -35,6 +36,8 @@ def decode(raw: bytes, chain_id: int) -> SignedTransactionAPI:
         raise refused(f"oversized data: transaction size {len(raw)}, limit {MAX_SIZE_BYTES}")
     if raw[0] < 0x7F and raw[0] not in (1, 2):
         raise refused("transaction type not supported")
+    if _nested_too_deep(raw if raw[0] > 0x7F else raw[1:]):
+        raise refused("rlp: not a signed transaction: nested too deep")
     try:
         transaction = TRANSACTION_BUILDER.decode(raw)
     except (RLPException, ValidationError, ValueError, TypeError) as error:
@@ -51,6 +54,33 @@ def decode(raw: bytes, chain_id: int) -> SignedTransactionAPI:
     except (ValidationError, BadSignature, ValueError) as error:
         raise refused(f"invalid sender: {str(error)[:120]}") from None
     return transaction
+
+
+def _nested_too_deep(payload: bytes) -> bool:
+    """Whether RLP lists nest deeper than in a transaction, which has lists of keys in an entry of a list.
+
+    pyrlp takes time with the square of the depth: 100 kB of brackets would hold the ledger for seconds.
+    """
+    position, ends = 0, [len(payload)]
+    while position < ends[0]:
+        while position >= ends[-1]:
+            ends.pop()
+        first = payload[position]
+        kind = first & 0xC0
+        if first < 0x80:
+            head, size = 1, 0
+        elif (short := first - (kind if kind == 0x80 else 0xC0)) < 56:
+            head, size = 1, short
+        else:
+            head = 1 + short - 55
+            size = int.from_bytes(payload[position + 1 : position + head], "big")
+        if kind == 0xC0:
+            ends.append(position + head + size)
+            if len(ends) > MAX_DEPTH + 1:
+                return True
+            size = 0
+        position += head + size
+    return False
 
 
 def admit(transaction: SignedTransactionAPI, state: StateAPI) -> None:
