@@ -50,4 +50,5 @@ def log(file: Path | None) -> None:
 
     head = verify(file or Home.current().folder / "release.log")
     data = dataclasses.asdict(head)
-    result(data, "\n".join(f"{name:10}{value.hex() if isinstance(value, bytes) else value}" for name, value in data.items()))
+    lines = [f"{name:10}{value.hex() if isinstance(value, bytes) else value}" for name, value in data.items()]
+    result(data, "\n".join(lines))

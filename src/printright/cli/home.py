@@ -1,9 +1,9 @@
 """One participant's folder: settings, keys, network file, store and books. Read once, at the edge.
 
-    printright.toml   settings, see `Settings`          licenses/   licenses granted by this member (its book)
-    network.toml      the network file                  received/   licenses that this unit may use
-    keys/             keystores                         designs/    designs published by this member
-    store/            encrypted packages, by digest     ledger-journal.sqlite, jobs.sqlite, release.log, agent.sock
+printright.toml   settings, see `Settings`          licenses/   licenses granted by this member (its book)
+network.toml      the network file                  received/   licenses that this unit may use
+keys/             keystores                         designs/    designs published by this member
+store/            encrypted packages, by digest     ledger-journal.sqlite, jobs.sqlite, release.log, agent.sock
 """
 
 from __future__ import annotations

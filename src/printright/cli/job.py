@@ -174,4 +174,5 @@ async def close(license: Path, unit: str, sequence: int, credited: int) -> None:
             ledger, License.from_json(read_json(license)), parse_address(unit), sequence, credited
         )
         await ledger.wait_final(receipt)
-    result({"tx": receipt.tx_hash, "gas": receipt.gas_used, "credited": credited}, f"closed; {credited} copies credited")
+    data = {"tx": receipt.tx_hash, "gas": receipt.gas_used, "credited": credited}
+    result(data, f"closed; {credited} copies credited")

@@ -101,7 +101,7 @@ async def list_members() -> None:
     rows = [
         {
             "address": address,
-            "roles": ", ".join(role.name.lower().replace("_", "-") for role in member.roles if role.name) or "suspended",
+            "roles": member.roles.words() or "suspended",
             "active_units": sum(unit.active and unit.operator == address for unit in history.units.values()),
         }
         for address, member in history.members.items()

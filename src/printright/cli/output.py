@@ -147,7 +147,7 @@ def read_json(path: Path) -> Any:
 
 def _first(group: BaseExceptionGroup[Any]) -> PrintrightError:
     error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error  # type: ignore[no-any-return]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _plain(value: Any) -> Any:

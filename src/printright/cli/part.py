@@ -100,7 +100,9 @@ def _scan(image: Path | None) -> str:
         import zxingcpp
         from PIL import Image
     except ImportError:
-        raise Misuse("reading codes from pictures needs the extra `scan`", hint="pip install 'printright[scan]'") from None
+        raise Misuse(
+            "reading codes from pictures needs the extra `scan`", hint="pip install 'printright[scan]'"
+        ) from None
     found = zxingcpp.read_barcodes(Image.open(str(image)))
     if not found:
         raise PartRefused(f"there is no code in {image}", hint="take a sharper picture")

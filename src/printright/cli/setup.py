@@ -16,7 +16,7 @@ from printright.errors import Misuse
 def create_home(
     folder: Path, *, password_file: Path | None, network: Path | None, extra: str = "", work_factor: int | None = None
 ) -> Home:
-    """Create `folder` with new keys. `extra` is more TOML for the settings. Raises Misuse where keys are there already."""
+    """Create `folder` with new keys. `extra` is more TOML for the settings. Raises Misuse where there are keys."""
     from printright.vault.keys import create_keys
 
     home = Home(folder)

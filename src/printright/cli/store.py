@@ -16,7 +16,7 @@ app = noun("Serve a store of encrypted packages.")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8650, show_default=True)
 async def serve(host: str, port: int) -> None:
-    """Serve this participant's store to others by digest, until interrupted. Everything in it is encrypted or signed."""
+    """Serve this participant's store by digest, until interrupted. Everything in it is encrypted or signed."""
     from aiohttp import web
 
     from printright.vault.stores.http import store_app

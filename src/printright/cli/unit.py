@@ -1,4 +1,4 @@
-"""printright unit: create, request, attest, enroll, retire, list, run, simulate; status, pause, resume, cancel, halt."""
+"""printright unit: create, show, request, attest, enroll, retire, list, run, simulate, status, halt."""
 
 from __future__ import annotations
 
@@ -162,7 +162,9 @@ async def run() -> None:
     settings = home.settings()
     if settings.unit is None:
         raise BadSettings(f"{home.settings_path} has no [unit]", hint="a unit's folder is made by `unit create`")
-    await run_agent(home, settings.unit, ready=lambda unit: result({"unit": unit}, f"the agent of unit {unit} is ready"))
+    await run_agent(
+        home, settings.unit, ready=lambda unit: result({"unit": unit}, f"the agent of unit {unit} is ready")
+    )
 
 
 @verb(app)
@@ -189,8 +191,12 @@ def status() -> None:
     data = AgentClient(home_folder()).get("/v1/status")
     machine, job = data["machine"], data["job"]
     lines = [f"unit {data['unit']}: {machine['state']}"]
-    lines += [f"nozzle {machine['nozzle_c']:.0f}/{machine['nozzle_target_c']:.0f} C, bed {machine['bed_c']:.0f}/{machine['bed_target_c']:.0f} C"]
-    lines += [f"job {job['job']}: {job['title']}, {job['stage']}, {job['fraction']:.0%} {job['note']}" if job else "no open job"]
+    for heater in ("nozzle", "bed"):
+        lines += [f"{heater} {machine[f'{heater}_c']:.0f} of {machine[f'{heater}_target_c']:.0f} °C"]
+    if job:
+        lines += [f"job {job['job']}: {job['title']}, {job['stage']}, {job['fraction']:.0%} {job['note']}"]
+    else:
+        lines += ["no open job"]
     result(data, "\n".join(lines))
 
 

@@ -37,6 +37,10 @@ class Role(IntFlag):
             found |= cls[name.strip()]
         return found
 
+    def words(self) -> str:
+        """The inverse of `parse`: `rights-holder, maker`; empty for no role."""
+        return ", ".join(role.name.lower().replace("_", "-") for role in self if role.name)
+
 
 @dataclass(frozen=True)
 class UnitProfile:

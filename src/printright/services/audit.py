@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from dataclasses import dataclass
 
 from printright.domain.words import hash_words
 from printright.ledger.port import Ledger
 from printright.services.history import History, JobState, read_history
+
+
+LICENSE_FIELDS = ("issued", "available", "lost", "revoked", "spoiled", "credited", "allowance", "paused", "ended")
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class AuditReport:
 async def audit(ledger: Ledger, *, progress: Callable[[int, int], None] | None = None) -> AuditReport:
     """Audit the whole ledger at its final block. `progress` is told (done, total) as records are compared."""
     history = await read_history(ledger)
-    audit = _Audit(ledger, history, progress or (lambda done, total: None))
+    audit = _Audit(ledger, history, progress)
     await audit.registry()
     await audit.designs()
     await audit.licenses()
@@ -57,9 +60,10 @@ async def audit(ledger: Ledger, *, progress: Callable[[int, int], None] | None =
 
 
 class _Audit:
-    def __init__(self, ledger: Ledger, history: History, progress: Callable[[int, int], None]) -> None:
+    def __init__(self, ledger: Ledger, history: History, progress: Callable[[int, int], None] | None) -> None:
         self._ledger, self._history, self._progress = ledger, history, progress
-        self._total = sum(map(len, (history.members, history.units, history.designs, history.licenses, history.jobs)))
+        records: list[Sized] = [history.members, history.units, history.designs, history.licenses, history.jobs]
+        self._total = sum(len(each) for each in records)
         self._done = 0
         self.comparisons = 0
         self.findings: list[Finding] = []
@@ -71,7 +75,8 @@ class _Audit:
 
     def _step(self) -> None:
         self._done += 1
-        self._progress(self._done, self._total)
+        if self._progress is not None:
+            self._progress(self._done, self._total)
 
     async def _call(self, function: str, *args: object) -> object:
         return await self._ledger.call(function, *args, block=self._history.block)
@@ -118,7 +123,7 @@ class _Audit:
                 and license.available >= 0
                 and found.used == license.running + license.unknown + license.good,
             )
-            for name in ("issued", "available", "lost", "revoked", "spoiled", "credited", "allowance", "paused", "ended"):
+            for name in LICENSE_FIELDS:
                 self._hold(13, subject, f"{name} differs", getattr(found, name) == getattr(license, name))
             self._step()
 
@@ -138,4 +143,3 @@ class _Audit:
                 running = slot.running and slot.sequence == job.sequence and slot.quantity == job.quantity
                 self._hold(13, subject, "runs by the events, not by the ledger", running)
             self._step()
-

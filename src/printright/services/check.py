@@ -12,7 +12,6 @@ from printright.ledger.port import Ledger, Receipt
 from printright.services.history import read_history
 from printright.services.members import typed_domain
 
-
 DAY_S = 86_400
 
 

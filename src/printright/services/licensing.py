@@ -45,9 +45,7 @@ class GrantOrder:
             licensee=self.licensee,
             content=self.content,
             limits=self.limits,
-            document=Document(
-                salt, self.title, self.manifest, self.material, self.place, self.price, self.notes
-            ),
+            document=Document(salt, self.title, self.manifest, self.material, self.place, self.price, self.notes),
             copies=self.copies,
             allowance=self.allowance,
             units=self.units,

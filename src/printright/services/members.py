@@ -104,7 +104,8 @@ async def retire(ledger: Ledger, unit: Address) -> Receipt:
 
 async def sealing_key(ledger: Ledger, member: Address) -> bytes:
     """The member's public sealing key as last admitted, 65 bytes. Raises BadValue for an account never admitted."""
-    admitted = [e async for e in ledger.events(names={"MemberAdmitted"}, member=member) if isinstance(e, MemberAdmitted)]
+    events = await ledger.events(names={"MemberAdmitted"}, member=member)
+    admitted = [event for event in events if isinstance(event, MemberAdmitted)]
     if not admitted:
         raise BadValue(f"{member} is not a member", hint="the registrar admits members: `printright member admit`")
     return admitted[-1].key

@@ -50,9 +50,7 @@ class DesignShelf:
 
     def add(self, design: Design) -> None:
         """Write a version; whole, and synced, when this returns."""
-        data = {
-            name: value.hex() if isinstance(value, bytes) else value for name, value in vars(design).items()
-        }
+        data = {name: value.hex() if isinstance(value, bytes) else value for name, value in vars(design).items()}
         path = self._folder / f"{design.content.hex()}.json"
         temporary = path.with_suffix(".new")
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -73,7 +71,9 @@ class DesignShelf:
         found = [each for each in designs if each.title == name and each.content not in followed]
         found = found or [each for each in designs if len(name) >= 6 and each.content.hex().startswith(name.lower())]
         if len(found) != 1:
-            raise BadValue(f"{len(found)} designs are called {name!r}", hint="`printright design list` shows titles and ids")
+            raise BadValue(
+                f"{len(found)} designs are called {name!r}", hint="`printright design list` shows titles and ids"
+            )
         return found[0]
 
     def find(self, title: str, file_sha256: bytes, previous: ContentId | None) -> Design | None:
@@ -127,7 +127,9 @@ async def publish(
         )
         shelf.add(design)
     elif design.parts_per_run != parts_per_run:
-        raise BadValue(f"{title!r} was published with {design.parts_per_run} parts per run", hint="make it a new version")
+        raise BadValue(
+            f"{title!r} was published with {design.parts_per_run} parts per run", hint="make it a new version"
+        )
     key = f"publish:{design.content.hex()}"
     if previous is None:
         receipt = await ledger.send(key, "publish", design.commitment, parts_per_run)

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -26,7 +25,6 @@ from printright.errors import (
     LedgerRefused,
     MachineUnavailable,
     Misuse,
-    PrintrightError,
     Refused,
 )
 from printright.ledger.port import Ledger, Receipt
@@ -127,7 +125,9 @@ class Agent:
         self._licenses.add(license)
         return await self._offer(license)
 
-    async def order(self, license_id: LicenseId, quantity: int, *, customer: str = "", inspect: bool = False) -> JobEntry:
+    async def order(
+        self, license_id: LicenseId, quantity: int, *, customer: str = "", inspect: bool = False
+    ) -> JobEntry:
         """Start a job of `quantity` copies; it is journalled, and nothing spent, when this returns.
 
         1. no other job is open  2. the package is here, whole and signed  3. the copies are whole runs of the file

@@ -84,9 +84,7 @@ class AgentApi:
             quantity, customer = int(body["quantity"]), str(body.get("customer", ""))
         except (KeyError, TypeError, ValueError) as error:
             raise BadValue(f"an order names license and quantity: {error}") from None
-        entry = await self._agent.order(
-            license_id, quantity, customer=customer, inspect=body.get("inspect") is True
-        )
+        entry = await self._agent.order(license_id, quantity, customer=customer, inspect=body.get("inspect") is True)
         return web.json_response(entry_json(entry), status=201)
 
     async def job(self, request: web.Request) -> web.Response:

@@ -20,7 +20,7 @@ from typing import Any
 
 from printright.domain.ids import JobId, LicenseId
 from printright.domain.job import Outcome
-from printright.errors import AlreadyRunning, PrintrightError
+from printright.errors import AlreadyRunning, Misuse, PrintrightError
 
 
 class Stage(StrEnum):
@@ -105,10 +105,10 @@ class JobJournal:
         os.close(self._lock_file)
 
     def begin(self, entry: JobEntry) -> None:
-        """Write a new job. Raises PrintrightError while another one is open: a unit makes one job at a time."""
+        """Write a new job. Raises Misuse while another one is open: a unit makes one job at a time."""
         with self._transaction():
             if self._open_job() is not None:
-                raise PrintrightError("the unit has an open job", hint="finish or cancel it first: `printright job status`")
+                raise Misuse("the unit has an open job", hint="finish or cancel it first: `printright job status`")
             marks = ", ".join("?" * len(_COLUMNS))
             row = [_to_column(getattr(entry, name)) for name in _COLUMNS]
             self._db.execute(f"insert into jobs ({', '.join(_COLUMNS)}) values ({marks})", row)  # noqa: S608
