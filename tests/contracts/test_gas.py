@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from programs import program
-
 from tests.contracts import scene as s
 from tests.contracts.accounts import word
 from tests.contracts.chain import AnvilChain, abi
 from tests.contracts.gas_story import SNAPSHOT, Meter, measure, tell
 from tests.contracts.scene import Scene, settle
+
+from programs import program
 
 RECORDS = 100_000
 
