@@ -1,0 +1,256 @@
+"""The gate that every line of a print file passes: what is not on the machine's allow-list is refused.
+
+A line becomes one normalized command (no comment, single spaces, as it was written otherwise) or nothing. What passes
+is printable ASCII, has upper-case letters only outside of a display text, one command, no letter twice, plain decimal
+numbers in bounds, no line number and no checksum. A refusal names the line's number, the command word and the rule,
+never the rest: the file is somebody's secret.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from printright.errors import GcodeRefused
+from printright.units.guard.allow_list import CommandRule, ParameterRule, allow_list
+from printright.units.guard.positions import OutOfBounds, Positions
+from printright.units.guard.profile import GuardProfile
+
+MAX_COMMAND_BYTES = 80
+"""Marlin's buffer has 96, of which line number and checksum need up to 14."""
+
+MAX_COMMENT_BYTES = 1 << 20
+MAX_FINDINGS = 20
+
+_NUMBER = rb"-?(?:[0-9]{1,6}(?:\.[0-9]{0,6})?|\.[0-9]{1,6})"
+_FEED = rb"(?: F[0-9]{1,6}(?:\.[0-9]{0,6})?)?"
+_MOVE = re.compile(
+    rb"G[01]%b(?: X(%b))?(?: Y(%b))?(?: Z(%b))?(?: E(%b))?%b" % (_FEED, _NUMBER, _NUMBER, _NUMBER, _NUMBER, _FEED)
+).fullmatch
+_WORD = re.compile(rb"[A-Z](?:0|[1-9][0-9]{0,3})").fullmatch
+_NAME = re.compile(rb"\s*([A-Za-z@%!/$N][0-9]{0,4})?")
+_INTEGER = re.compile(rb"-?[0-9]{1,7}").fullmatch
+_FLOAT = re.compile(_NUMBER).fullmatch
+_TEXT = re.compile(rb"[A-Za-z0-9 .,:%/+_-]{0,60}").fullmatch
+# Marlin looks for M110 and M29 anywhere in a line, and for G when it is stopped.
+_SMUGGLED = re.compile(rb"[GMNT][0-9]").search
+_FOREIGN = re.compile(rb"[^\x20-\x7e\t]").search
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A line that would be refused, by its number, its command word and the rule."""
+
+    line: int
+    word: str
+    rule: str
+
+
+@dataclass(frozen=True)
+class GuardReport:
+    """What a whole file holds, for its publisher: lines, commands by word, what would be refused (the first 20)."""
+
+    lines: int
+    commands: dict[str, int]
+    findings: tuple[Finding, ...]
+    filament_mm: float
+
+    @property
+    def ok(self) -> bool:
+        return not self.findings
+
+
+class _Broken(Exception):
+    """A rule that a line breaks; becomes GcodeRefused with the line's number."""
+
+
+class Guard:
+    """The allow-list of one machine and the state of one file. One file at a time: `start` begins the next.
+
+    Not shared between threads.
+    """
+
+    def __init__(self, profile: GuardProfile) -> None:
+        self.profile = profile
+        self._rules = allow_list(profile)
+        self.start()
+
+    def start(self) -> None:
+        """Forget the last file: positions, modes, line count and half a line."""
+        self.positions = Positions(self.profile)
+        self.lines = 0
+        self._rest = b""
+        self._skipped = 0
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The commands in the lines that this chunk completes. Raises GcodeRefused at the first line refused.
+
+        A line that is not complete waits for the next chunk, without its comment; a line that never ends is refused.
+        """
+        lines = (self._rest + chunk).split(b"\n")
+        rest = lines.pop()
+        if len(rest) > 2 * MAX_COMMAND_BYTES:
+            rest = self._shorten(rest)
+        if lines:
+            self._skipped = 0
+        self._rest = rest
+        check = self.check
+        return [command for line in lines if (command := check(line)) is not None]
+
+    def finish(self) -> list[bytes]:
+        """The command of a last line without a newline. Raises GcodeRefused."""
+        rest, self._rest = self._rest, b""
+        command = self.check(rest) if rest else None
+        return [] if command is None else [command]
+
+    def _shorten(self, rest: bytes) -> bytes:
+        semicolon = rest.find(b";")
+        if semicolon < 0:
+            raise self._refusal(self.lines + 1, rest, "a line has no end")
+        self._skipped += len(rest) - semicolon - 1
+        if self._skipped > MAX_COMMENT_BYTES:
+            raise self._refusal(self.lines + 1, rest, "a comment has no end")
+        return rest[: semicolon + 1]
+
+    def check(self, line: bytes) -> bytes | None:
+        """The normalized command of one line without its newline, or None where there is nothing to send.
+
+        1. a plain move in bounds passes at once  2. no comment, no blanks around  3. printable ASCII, not too long
+        4. one known command word  5. each parameter once and in its bounds  6. the move stays inside.
+        Raises GcodeRefused.
+        """
+        self.lines += 1
+        # 1
+        match = _MOVE(line)
+        try:
+            if match is not None and len(line) <= MAX_COMMAND_BYTES:
+                x, y, z, e = match.groups()
+                self.positions.line(
+                    None if x is None else float(x),
+                    None if y is None else float(y),
+                    None if z is None else float(z),
+                    None if e is None else float(e),
+                )
+                return line
+            return self._check_fully(line)
+        except (_Broken, OutOfBounds) as broken:
+            raise self._refusal(self.lines, line, str(broken)) from None
+
+    def _check_fully(self, line: bytes) -> bytes | None:
+        # 2
+        line = line.removesuffix(b"\r").partition(b";")[0].strip(b" \t")
+        if not line:
+            return None
+        # 3
+        if _FOREIGN(line):
+            raise _Broken("a byte that is not printable ASCII")
+        word, *tokens = line.split()
+        command = b" ".join((word, *tokens))
+        if len(command) > MAX_COMMAND_BYTES:
+            raise _Broken(f"a command longer than {MAX_COMMAND_BYTES} bytes")
+        # 4
+        if not _WORD(word):
+            raise _Broken("not a command word in capitals without leading zeros, followed by a blank")
+        rule = self._rules.get(word)
+        if rule is None:
+            raise _Broken("the command is not on the allow-list")
+        if rule.text:
+            text = b" ".join(tokens)
+            if not _TEXT(text) or _SMUGGLED(text):
+                raise _Broken("a text with characters or words that are not allowed")
+            return command
+        # 5
+        values = self._parameters(rule, tokens)
+        # 6
+        if rule.position:
+            self._move(word, rule.position, values)
+        return command
+
+    @staticmethod
+    def _parameters(rule: CommandRule, tokens: list[bytes]) -> dict[str, float]:
+        values: dict[str, float] = {}
+        for token in tokens:
+            letter = chr(token[0])
+            parameter = rule.parameters.get(letter)
+            if parameter is None:
+                raise _Broken("a parameter that the command may not have")
+            if letter in values:
+                raise _Broken(f"parameter {letter} twice")
+            values[letter] = _value(letter, parameter, token[1:])
+        if rule.require and not any(letter in values for letter in rule.require):
+            raise _Broken(f"the command needs parameter {' or '.join(rule.require)}")
+        return values
+
+    def _move(self, word: bytes, position: str, values: dict[str, float]) -> None:
+        match position:
+            case "line":
+                self.positions.line(values.get("X"), values.get("Y"), values.get("Z"), values.get("E"))
+            case "arc":
+                self.positions.arc(word == b"G2", values)
+            case "set":
+                self.positions.e = values["E"]
+            case "home":
+                self.positions.forget("".join(axis for axis in "XYZ" if axis in values) or "XYZ")
+            case "unknown":
+                self.positions.forget("XYZ")
+            case _:
+                self.positions.mode(position)
+
+    def _refusal(self, number: int, line: bytes, rule: str) -> GcodeRefused:
+        return GcodeRefused(
+            f"line {number}: {_name(line)}: {rule}",
+            hint="the machine got nothing of this line; the file's publisher can see all findings with a check",
+        )
+
+    def check_file(self, source: Path | Iterable[bytes]) -> GuardReport:
+        """Check a whole file (a path, or its chunks) for its publisher; goes on after a refusal. Raises OSError."""
+        self.start()
+        findings: list[Finding] = []
+        commands: Counter[str] = Counter()
+        for line in _lines(source):
+            if len(findings) == MAX_FINDINGS:
+                break
+            try:
+                command = self.check(line)
+            except GcodeRefused as refused:
+                rule = refused.message.split(": ", 2)[2]
+                findings.append(Finding(self.lines, _name(line), rule))
+                continue
+            if command is not None:
+                commands[command.split(b" ", 1)[0].decode()] += 1
+        return GuardReport(self.lines, dict(commands), tuple(findings), self.positions.moved)
+
+
+def _value(letter: str, parameter: ParameterRule, text: bytes) -> float:
+    if parameter.flag:
+        if text not in (b"", b"0", b"1"):
+            raise _Broken(f"parameter {letter} has no value here")
+        return 0.0
+    if not (_INTEGER(text) if parameter.integer else _FLOAT(text)):
+        raise _Broken(f"parameter {letter} is not a plain {'integer' if parameter.integer else 'decimal number'}")
+    value = float(text)
+    if not parameter.low <= value <= parameter.high:
+        raise _Broken(f"parameter {letter} is not between {parameter.low:g} and {parameter.high:g}")
+    return value
+
+
+def _name(line: bytes) -> str:
+    match = _NAME.match(line)
+    return match[1].decode() if match and match[1] else "?"
+
+
+def _lines(source: Path | Iterable[bytes]) -> Iterable[bytes]:
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            while line := file.readline(MAX_COMMENT_BYTES):
+                yield line.removesuffix(b"\n")
+        return
+    rest = b""
+    for chunk in source:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from lines
+    if rest:
+        yield rest
