@@ -13,6 +13,7 @@ be lost to it, so execution looks at the clock where every loop and every call p
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import time
 from collections.abc import Callable
@@ -58,6 +59,8 @@ class TimedComputation(CancunComputation):
 
     opcodes = {  # noqa: RUF012  # py-evm declares it for instances
         **CancunComputation.opcodes,
+        # py-evm wraps it in a DeprecationWarning; but which opcodes a contract has is no fault of this program.
+        opcode_values.SELFDESTRUCT: inspect.unwrap(CancunComputation.opcodes[opcode_values.SELFDESTRUCT]),
         **{
             code: _timed(CancunComputation.opcodes[code])
             for code in (
