@@ -78,7 +78,7 @@ async def _publish(
 
     home = Home.current()
     if source.suffix.lower() in GCODE_SUFFIXES:
-        _guard(source)
+        refuse_dangerous(source)
     owner_key = home.ledger_key()
     columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
@@ -111,11 +111,16 @@ async def _publish(
     )
 
 
-def _guard(source: Path) -> None:
-    """A file that printers would refuse is better refused here."""
+def refuse_dangerous(source: Path) -> None:
+    """A file that every printer would refuse is better refused here. Raises GcodeRefused with all findings."""
+    from printright.errors import GcodeRefused
     from printright.units.guard import Guard, GuardProfile
 
-    Guard(GuardProfile()).check_file(source)
+    # A large and hot machine: what each printer can stand, it checks for itself.
+    report = Guard(GuardProfile((500.0, 500.0, 500.0), 350.0, 150.0)).check_file(source)
+    if not report.ok:
+        found = "; ".join(f"line {finding.line}: {finding.word}: {finding.rule}" for finding in report.findings)
+        raise GcodeRefused(f"{source}: {found}", hint="no printer will run these lines: slice again without them")
 
 
 @verb(app)

@@ -90,12 +90,15 @@ async def check_out(label: str | None, image: Path | None, by: str | None) -> No
 def _label(text: str | None, image: Path | None) -> Any:
     from printright.domain.part import PartLabel
 
-    if (text is None) == (image is None):
-        raise Misuse("give the label's text or --image, one of them")
-    return PartLabel.parse(text if text is not None else _scan(image))
+    if text is not None and image is None:
+        return PartLabel.parse(text)
+    if image is not None and text is None:
+        return PartLabel.parse(scan(image))
+    raise Misuse("give the label's text or --image, one of them")
 
 
-def _scan(image: Path | None) -> str:
+def scan(image: Path) -> str:
+    """The text of the code in a picture. Raises PartRefused where there is none, Misuse without the extra `scan`."""
     try:
         import zxingcpp
         from PIL import Image
