@@ -14,7 +14,9 @@ from typing import Any
 
 import aiohttp
 import pytest
-from embedded_scene import CHAIN_ID, Client, RpcFailed, Signer
+from embedded_scene import CHAIN_ID, Client, Local, RpcFailed, Signer, returning
+
+from printright.ledger.embedded.database import StorageFailed
 
 HERE = Path(__file__).parent
 NOBODY = "0x" + "42" * 20
@@ -54,7 +56,7 @@ def test_killed_inside_a_write(tmp_path: Path, seed: int) -> None:
 
 
 def test_disk_full_at_any_byte(tmp_path: Path, seed: int) -> None:
-    # Red without the ROLLBACK in `Database.commit`, and without its clearing of what is pending.
+    # Red where `Database.commit` does not clear what is pending: the chain would see a block that is not there.
     assert crash("full-disk", tmp_path, seed)["points"] > 30
 
 
@@ -129,3 +131,21 @@ async def test_a_full_disk_is_told_to_the_client(tmp_path: Path) -> None:
     finally:
         process.terminate()
         await process.wait()
+
+
+def test_a_full_database_is_let_go_of(local: Local, rich: Signer) -> None:
+    # Red without the ROLLBACK in `Database.commit`: the next block would find a transaction open.
+    execute = local.chain.database.connection.execute
+    raw = Signer("writer").sign(None, returning(b"\0" * 20_000))
+    (pages,) = execute("PRAGMA page_count").fetchone()
+    for more in range(6):
+        execute(f"PRAGMA max_page_count = {pages + more}")
+        with pytest.raises(StorageFailed, match="database or disk is full"):
+            local.chain.send(raw)
+        assert local("eth_blockNumber") == "0x0"
+    execute("INSERT INTO block VALUES (1, x'00', 0)")
+    with pytest.raises(StorageFailed, match="UNIQUE"):
+        local.chain.send(rich.sign(NOBODY))
+    execute("DELETE FROM block WHERE number = 1")
+    execute("PRAGMA max_page_count = 1000000")
+    assert local.send(raw)["status"] == "0x1"
