@@ -38,10 +38,14 @@ GCODE = "text/x.gcode"
 
 @dataclass(frozen=True)
 class PublishedPackage:
-    """A package in a store: `manifest_blob` is the digest under which the signed manifest can be had there."""
+    """A package in a store: `manifest_blob` is the digest under which the signed manifest can be had there.
+
+    `details` has the salt of the file commitment: the rights holder keeps it to show later which file it published.
+    """
 
     manifest: Manifest
     manifest_blob: Digest
+    details: FileDetails
 
     @property
     def content_id(self) -> ContentId:
@@ -107,7 +111,7 @@ async def publish_package(
         custody=custody,
         previous=previous,
     ).signed(owner_signer)
-    return PublishedPackage(manifest, await store.put(manifest.to_json()))
+    return PublishedPackage(manifest, await store.put(manifest.to_json()), facts)
 
 
 async def fetch_manifest(manifest_blob: Digest, store: Store) -> Manifest:

@@ -114,6 +114,8 @@ def read_unsealing_key(path: Path, password: str) -> SoftwareUnsealingKey:
     data = _read(path)
     if b"BEGIN ENCRYPTED PRIVATE KEY" not in data:
         raise BadSettings(f"{path} is not an encrypted private key", hint="PKCS#8 in PEM, with a password")
+    if not password:
+        raise WrongKey(f"the password does not open {path}", hint="it is empty")
     try:
         key = load_pem_private_key(data, password.encode())
     except ValueError as error:
