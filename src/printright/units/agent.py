@@ -156,7 +156,7 @@ class Agent:
                 inspect=inspect,
                 now_s=now_s(),
             )
-            await asyncio.to_thread(self._journal.begin, entry)
+            entry = await asyncio.to_thread(self._journal.begin, entry)
         self._wake.set()
         return entry
 
@@ -267,9 +267,9 @@ class Agent:
 
     async def _start(self, entry: JobEntry, license: License) -> Receipt:
         proof = unit_proof(license.units, self.unit)
-        return await self._ledger.send(
-            f"start:{entry.job.hex()}", "start_job", license.terms.abi(), entry.quantity, entry.sequence, proof
-        )
+        # With the order's number: what was refused once may be ordered again under the same job id.
+        key = f"start:{entry.job.hex()}:{entry.number}"
+        return await self._ledger.send(key, "start_job", license.terms.abi(), entry.quantity, entry.sequence, proof)
 
     async def _print(self, entry: JobEntry, license: License) -> None:
         if entry.runs_begun > entry.runs_ended:

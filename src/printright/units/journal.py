@@ -40,11 +40,13 @@ OPEN = (Stage.PLANNED, Stage.SPENT, Stage.PRINTING, Stage.WAITING, Stage.REPORTI
 
 @dataclass(frozen=True)
 class JobEntry:
-    """One job. `outcomes` holds one entry for each copy whose run has ended; `sealed_secret` yields the part codes.
+    """One order. `number` counts this unit's orders; one that the ledger refused leaves its job id to the next.
 
+    `outcomes` holds one entry for each copy whose run has ended; `sealed_secret` yields the part codes.
     `runs_begun > runs_ended` in a journal that nobody holds means that a run was cut off by a crash.
     """
 
+    number: int
     job: JobId
     license: LicenseId
     sequence: int
@@ -75,8 +77,9 @@ class JobEntry:
 
 _COLUMNS = tuple(f.name for f in fields(JobEntry))
 _SCHEMA = f"""
-create table if not exists jobs ({", ".join(_COLUMNS)}, primary key (job));
-create unique index if not exists jobs_sequence on jobs (sequence);
+create table if not exists jobs ({", ".join(_COLUMNS)}, primary key (number));
+create unique index if not exists jobs_job on jobs (job) where stage != 'refused';
+create unique index if not exists jobs_sequence on jobs (sequence) where stage != 'refused';
 """
 
 
@@ -104,14 +107,17 @@ class JobJournal:
         self._db.close()
         os.close(self._lock_file)
 
-    def begin(self, entry: JobEntry) -> None:
-        """Write a new job. Raises Misuse while another one is open: a unit makes one job at a time."""
+    def begin(self, entry: JobEntry) -> JobEntry:
+        """Write a new job, with the next number. Raises Misuse while another one is open: one job at a time."""
         with self._transaction():
             if self._open_job() is not None:
                 raise Misuse("the unit has an open job", hint="finish or cancel it first: `printright job status`")
+            (last,) = self._db.execute("select coalesce(max(number), 0) from jobs").fetchone()
+            entry = replace(entry, number=last + 1)
             marks = ", ".join("?" * len(_COLUMNS))
             row = [_to_column(getattr(entry, name)) for name in _COLUMNS]
             self._db.execute(f"insert into jobs ({', '.join(_COLUMNS)}) values ({marks})", row)  # noqa: S608
+        return entry
 
     def update(self, entry: JobEntry, **changes: Any) -> JobEntry:
         """Write `changes` to the job and return the new entry; on disk when this returns."""
@@ -119,7 +125,7 @@ class JobJournal:
         row = [_to_column(changes[name]) for name in names]
         with self._transaction():
             sets = ", ".join(f"{name} = ?" for name in names)
-            self._db.execute(f"update jobs set {sets} where job = ?", [*row, entry.job])  # noqa: S608
+            self._db.execute(f"update jobs set {sets} where number = ?", [*row, entry.number])  # noqa: S608
         return replace(entry, **changes)
 
     def open_job(self) -> JobEntry | None:
@@ -128,13 +134,14 @@ class JobJournal:
             return self._open_job()
 
     def get(self, job: JobId) -> JobEntry | None:
+        """The newest order with this job id, or None."""
         with self._mutex:
-            return self._one("where job = ?", (job,))
+            return self._one("where job = ? order by number desc", (job,))
 
     def all(self) -> list[JobEntry]:
         """All jobs, the newest first."""
         with self._mutex:
-            rows = self._db.execute(f"select {', '.join(_COLUMNS)} from jobs order by sequence desc")  # noqa: S608
+            rows = self._db.execute(f"select {', '.join(_COLUMNS)} from jobs order by number desc")  # noqa: S608
             return [_from_row(row) for row in rows]
 
     def _open_job(self) -> JobEntry | None:

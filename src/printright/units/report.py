@@ -43,8 +43,9 @@ class Reporter:
         inspect: bool,
         now_s: int,
     ) -> JobEntry:
-        """The journal's entry for a new job, with a fresh secret."""
+        """The journal's entry for a new job, with a fresh secret; the journal gives it its number."""
         return JobEntry(
+            number=0,
             job=job,
             license=license.id,
             sequence=sequence,
