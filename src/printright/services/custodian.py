@@ -25,7 +25,7 @@ from printright.domain.release import (
     decide,
     share_info,
 )
-from printright.domain.words import ZERO_ADDRESS, TypedDomain, checksum
+from printright.domain.words import ZERO_ADDRESS, TypedDomain
 from printright.errors import CustodianUnavailable, LedgerUnavailable, ReleaseRefused, WrongKey
 from printright.ledger.finality import BftSeal, SingleNode
 from printright.ledger.port import Ledger
@@ -33,7 +33,7 @@ from printright.ledger.transaction import signer_of
 from printright.services.release_log import ReleaseLog
 from printright.services.share_request import SealedShare, SignedRequest
 from printright.vault.custody import open_share
-from printright.vault.keys import UnsealingKey
+from printright.vault.keys import SoftwareUnsealingKey, UnsealingKey
 from printright.vault.manifest import Manifest
 from printright.vault.sealing import seal
 
@@ -105,8 +105,10 @@ class Custodian:
             claims = PackageClaims(manifest.digest, manifest.owner, manifest.content_id)
             view = await self._look(request.unit, request.terms)
             release = decide(request, signer, claims, view, self.domain, self.address, now_s)
-            # In a thread: the key may live in a token.
-            sealed = await asyncio.to_thread(self._reseal, manifest, index, release)
+            if isinstance(self._key, SoftwareUnsealingKey):
+                sealed = self._reseal(manifest, index, release)
+            else:  # a token takes its time
+                sealed = await asyncio.to_thread(self._reseal, manifest, index, release)
             entry = await self.releases.record(release, index, digest, now_s)
         finally:
             self._busy -= 1
@@ -177,6 +179,6 @@ def _signer_of(digest: bytes, signature: bytes) -> Address:
     if len(signature) != 65 or signature[64] not in (27, 28) or int.from_bytes(signature[32:64], "big") > _HALF_ORDER:
         return ZERO_ADDRESS
     try:
-        return checksum(signer_of(digest, signature))
+        return Address(signer_of(digest, signature))
     except WrongKey:
         return ZERO_ADDRESS

@@ -18,6 +18,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
+from typing import TypeVar
 
 import aiohttp
 
@@ -34,11 +36,13 @@ from printright.services.share_request import (
     decode_share,
     encode_request,
 )
-from printright.vault.keys import UnsealingKey
+from printright.vault.keys import SoftwareLedgerKey, SoftwareUnsealingKey, UnsealingKey
 from printright.vault.manifest import Manifest
 from printright.vault.sharing import Share, combine
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 MAX_ANSWER_BYTES = 64 * 1024
 # With more wrong shares around than this many combinations can sort out, more custodians lie than the threshold allows.
@@ -72,6 +76,9 @@ class Asking:
     def __post_init__(self) -> None:
         if min(self.hedge_after_s, self.attempt_timeout_s, self.retry_after_s, self.patience_s) <= 0:
             raise BadSettings("a unit that asks custodians needs times of more than 0 s")
+
+
+_stored = lru_cache(maxsize=16)(Manifest.to_json)
 
 
 class _Kind(Enum):
@@ -132,7 +139,8 @@ class _Collection:
     ) -> None:
         self._manifest, self._job, self._asking, self._clock = manifest, job, asking, clock
         self._unit_key, self._unsealing_key, self._session = unit_key, unsealing_key, session
-        self._raw = manifest.to_json()
+        self._keys_here = isinstance(unit_key, SoftwareLedgerKey) and isinstance(unsealing_key, SoftwareUnsealingKey)
+        self._raw = _stored(manifest)
         self._indices = {each.address: i for i, each in enumerate(manifest.custody.custodians, start=1)}
         self._urls = {custodian: url for custodian, url in custodians.items() if custodian in self._indices}
         self._threshold = manifest.custody.threshold
@@ -187,7 +195,7 @@ class _Collection:
             if news.share is not None:
                 self._notes[_Kind.LATER].pop(news.custodian, None)
                 self._shares[news.custodian] = news.share
-                key = await asyncio.to_thread(self._combine, news.custodian)
+                key = self._combine(news.custodian)
                 if key is not None:
                     return key
                 more += len(self._shares) >= self._threshold
@@ -208,7 +216,7 @@ class _Collection:
 
     async def _attempt(self, custodian: Address) -> _News:
         try:
-            body = await asyncio.to_thread(self._signed, custodian)
+            body = await self._keyed(self._signed, custodian)
         except PrintrightError as error:
             return _News(_Kind.OURS, custodian, error=error)
         try:
@@ -219,12 +227,18 @@ class _Collection:
         if answer is None:
             return _News(_Kind.USELESS, custodian, f"its answer is longer than {MAX_ANSWER_BYTES} bytes")
         if status == 200:
-            return await asyncio.to_thread(self._open, custodian, answer)
+            return await self._keyed(self._open, custodian, answer)
         no = decode_no(answer)
         reason = f"{no.reason} ({no.hint})" if no.hint else no.reason
         if status in _LATER_STATUS:
             return _News(_Kind.LATER, custodian, reason, after_s=after_s)
         return _News(_Kind.REFUSED if status == 403 else _Kind.USELESS, custodian, f"{reason} [{status}]")
+
+    async def _keyed(self, work: Callable[..., T], *arguments: object) -> T:
+        """Work with the unit's keys: at once in this process, in a thread where it is a token."""
+        if self._keys_here:
+            return work(*arguments)
+        return await asyncio.to_thread(work, *arguments)
 
     def _signed(self, custodian: Address) -> bytes:
         request = ShareRequest(
