@@ -7,8 +7,9 @@ import functools
 import inspect
 import json
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def command(function: Callable[..., Any], name: str) -> click.Command:
     def run(*args: Any, **kwargs: Any) -> None:
         try:
             if inspect.iscoroutinefunction(function):
-                asyncio.run(function(*args, **kwargs))
+                asyncio.run(_until_terminated(function(*args, **kwargs)))
             else:
                 function(*args, **kwargs)
         except PrintrightError as error:
@@ -58,6 +59,8 @@ def command(function: Callable[..., Any], name: str) -> click.Command:
             fail(_first(ours))
         except KeyboardInterrupt:
             sys.exit(130)
+        except asyncio.CancelledError:
+            sys.exit(143)
 
     home = click.Option(
         ["--home"],
@@ -76,6 +79,14 @@ def command(function: Callable[..., Any], name: str) -> click.Command:
     made = click.command(name)(run)
     made.params += [home, as_json]
     return made
+
+
+async def _until_terminated(work: Coroutine[Any, Any, None]) -> None:
+    # A service manager's SIGTERM ends a server as Ctrl-C does: a print is cancelled, files and sockets are closed.
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    await work
 
 
 def _remember(name: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
