@@ -202,7 +202,7 @@ def decide(
         raise SpendNotFinal("no final block shows the job yet", hint="ask again when more blocks are made")
     try:
         _check_facts(request, package, final, now_s)
-    except ReleaseRefused as reason:
+    except (ReleaseRefused, SpendNotFinal) as reason:
         raise SpendNotFinal(
             f"not final yet: in block {final.block} {reason.message}", hint="ask again when more blocks are made"
         ) from None

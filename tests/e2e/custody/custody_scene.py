@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import os
 import sys
 import time
@@ -14,6 +15,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -26,6 +28,7 @@ from printright.domain.ids import Address, JobId
 from printright.domain.job import job_id
 from printright.domain.license import Limits, Terms
 from printright.domain.member import Role, UnitProfile
+from printright.domain.release import ShareRequest
 from printright.domain.words import EMPTY_32, TypedDomain, keccak
 from printright.ledger.evm import EvmLedger, deploy, open_ledger
 from printright.ledger.network import Network
@@ -33,6 +36,8 @@ from printright.services.custodian import CustodianLimits
 from printright.services.custodian_http import CustodianSettings, custodian_server
 from printright.services.members import admit, enroll, request_enrolment
 from printright.services.release import Asking, ReleaseJob, collect_design_key
+from printright.services.release_log import Entry, entries, verify
+from printright.services.share_request import PATH, SignedRequest, encode_request
 from printright.vault.keys import LedgerKey, UnsealingKey
 from printright.vault.manifest import Manifest
 
@@ -137,7 +142,7 @@ def settings(custodian: Address, folder: Path, **changes: object) -> CustodianSe
 
 @asynccontextmanager
 async def custodians(
-    scene: Scene, folder: Path, *, finality: str = "single-node", away: tuple[Address, ...] = ()
+    scene: Scene, folder: Path, *, finality: str = "single-node", away: tuple[Address, ...] = (), **limits: float
 ) -> AsyncIterator[dict[Address, str]]:
     """Custodians on loopback, each with its own ledger client and log. Nobody answers for those `away`."""
     network = dataclasses.replace(scene.network, finality=finality)
@@ -148,7 +153,9 @@ async def custodians(
                 urls[address] = "http://127.0.0.1:9"
                 continue
             ledger = await stack.enter_async_context(open_ledger(network))
-            port = await stack.enter_async_context(custodian_server(settings(address, folder), ledger, key))
+            given = settings(address, folder)
+            given = dataclasses.replace(given, limits=dataclasses.replace(given.limits, **limits))
+            port = await stack.enter_async_context(custodian_server(given, ledger, key))
             urls[address] = f"http://127.0.0.1:{port}"
         yield urls
 
@@ -172,3 +179,38 @@ async def collect(
             session=session,
             asking=asking,
         )
+
+
+def ask(
+    scene: Scene, custodian: Address, *, sequence: int = 1, unit: LedgerKey = UNIT, **changes: Any
+) -> SignedRequest:
+    """A unit's request as it should be, but for `changes`; signed after them, for the scene's domain."""
+    request = ShareRequest(
+        custodian=custodian,
+        unit=unit.address,
+        unit_key=(scene.unit_unsealing if unit is UNIT else scene.other_unsealing).public_key,
+        job=scene.job_id(sequence, unit.address),
+        sequence=sequence,
+        terms=scene.terms,
+        manifest=scene.manifest.digest,
+        nonce=os.urandom(32),
+        expires_at_s=int(time.time()) + 60,
+    )
+    request = dataclasses.replace(request, **changes)
+    return SignedRequest(request, unit.sign_digest(request.digest(scene.domain)), scene.manifest.to_json())
+
+
+async def post(url: str, body: bytes | SignedRequest) -> tuple[int, dict[str, Any], float | None]:
+    """Status, JSON answer and Retry-After of one request."""
+    data = body if isinstance(body, bytes) else encode_request(body)
+    async with aiohttp.ClientSession() as session, session.post(url + PATH, data=data) as response:
+        after = response.headers.get("Retry-After")
+        return response.status, json.loads(await response.read()), None if after is None else float(after)
+
+
+def logged(folder: Path, custodian: Address) -> list[Entry]:
+    """What a custodian's log says, its chain verified."""
+    path = folder / f"{custodian}.log"
+    found = [entry for entry, _ in entries(path, custodian=custodian)]
+    assert verify(path).entries == len(found)
+    return found
