@@ -1,6 +1,6 @@
 """Deaths and full disks, each in a forked child so that one import of py-evm serves hundreds. Prints one JSON line.
 
-    python embedded_crash.py killed-statements | torn-writes | full-disk   folder seed
+    python embedded_crash.py killed-statements | torn-writes | torn-births | full-disk   folder seed
 
 Run by test_embedded_crash.py. A child opens the ledger, sends one transaction and dies at a real boundary; then this
 process opens the folder and looks at it from the outside.
@@ -159,7 +159,7 @@ def torn_writes(bench: Bench, rng: random.Random) -> dict[str, Any]:
     """The process dies inside write(2) at a byte of SQLite's log: SIGXFSZ at its default, a limit at that byte."""
     in_child(bench.fresh(), bench.send_it)
     end = (bench.copy / "ledger.sqlite-wal").stat().st_size
-    points = sorted({*rng.sample(range(end), 60), 0, 1, 31, 32, 33, end - 1})
+    points = sorted({*rng.sample(range(end), 45), 0, 1, 31, 32, 33, end - 1})
     states: list[str] = []
     for limit in points:
 
@@ -177,11 +177,32 @@ def torn_writes(bench: Bench, rng: random.Random) -> dict[str, Any]:
     return {"points": len(points), "bytes": end, "states": states}
 
 
+def torn_births(bench: Bench, rng: random.Random) -> dict[str, Any]:
+    """The process dies inside write(2) while it makes a new ledger; the next start makes it anew or finds it whole."""
+    points = sorted({*rng.sample(range(80_000), 30), 0, 1})
+    heads: set[str] = set()
+    for limit in points:
+        shutil.rmtree(bench.copy, ignore_errors=True)
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+            with opened(bench.settings(bench.copy)):
+                os.kill(os.getpid(), signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status)
+        with opened(bench.settings(bench.copy)) as chain:
+            heads.add(whole(Local(chain)))
+            assert chain.head.block_number == 0
+    return {"points": len(points), "heads": sorted(heads)}
+
+
 def full_disk(bench: Bench, rng: random.Random) -> dict[str, Any]:
     """No byte of the log fits beyond a point: an error, nothing half-written, and on it goes when space returns."""
     in_child(bench.fresh(), bench.send_it)
     end = (bench.copy / "ledger.sqlite-wal").stat().st_size
-    points = sorted({*rng.sample(range(end), 40), 0, 1, end - 1})
+    points = sorted({*rng.sample(range(end), 25), 0, 1, end - 1})
     for limit in points:
 
         def act(local: Local, limit: int = limit) -> None:
@@ -214,6 +235,7 @@ def main() -> None:
     acts: dict[str, Callable[[], dict[str, Any]]] = {
         "killed-statements": lambda: killed_statements(bench),
         "torn-writes": lambda: torn_writes(bench, rng),
+        "torn-births": lambda: torn_births(bench, rng),
         "full-disk": lambda: full_disk(bench, rng),
     }
     with contextlib.redirect_stdout(sys.stderr):

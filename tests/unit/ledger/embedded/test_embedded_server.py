@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import subprocess
+import sys
 from dataclasses import replace
 
 import aiohttp
@@ -213,3 +215,12 @@ async def test_a_taken_port_is_told_and_the_folder_let_go(settings: Settings) ->
         with pytest.raises(AlreadyRunning, match="already served by process"):
             async with running(settings):
                 pass
+
+
+def test_importing_the_package_does_not_import_py_evm() -> None:
+    # py-evm takes a second and raises the recursion limit of whoever imports it.
+    code = (
+        "import sys, printright.ledger.embedded as e; print('eth' in sys.modules, e.__all__, sys.getrecursionlimit())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False ['Settings', 'serve'] 1000\n"
