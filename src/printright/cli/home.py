@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from printright.cli.output import home_folder
+from printright.cli.output import home_folder, read_json
 from printright.domain.ids import Address
 from printright.domain.words import checksum
 from printright.errors import BadSettings, Misuse
@@ -26,8 +26,10 @@ from printright.errors import BadSettings, Misuse
 if TYPE_CHECKING:
     from printright.ledger.network import Network
     from printright.ledger.port import Ledger
-    from printright.vault.keys import LedgerKey, UnsealingKey
+    from printright.vault.keys import CreatedKeys, LedgerKey, UnsealingKey
     from printright.vault.store import Store
+
+_ADDRESS_IN = {"member/1": "address", "enrolment/1": "unit"}
 
 
 class KeySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,7 +82,10 @@ class Home:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.created: CreatedKeys | None = None
         self._password: str | None = None
+        self._ledger_key: LedgerKey | None = None
+        self._unsealing_key: UnsealingKey | None = None
 
     @classmethod
     def current(cls) -> Home:
@@ -134,15 +139,26 @@ class Home:
         except OSError as error:
             raise BadSettings(f"the password file cannot be read: {error}") from None
 
+    def public_halves(self) -> tuple[Address, bytes]:
+        """The account and the public unsealing key; no password is needed where this process just made them."""
+        if self.created is not None:
+            return self.created.address, self.created.public_key
+        return self.ledger_key().address, self.unsealing_key().public_key
+
     def ledger_key(self) -> LedgerKey:
         from printright.vault.keys import open_ledger_key
 
-        return open_ledger_key(self._uri(self.settings().keys.ledger), self.password)
+        # Opening a keystore takes a second on purpose: once is enough.
+        if self._ledger_key is None:
+            self._ledger_key = open_ledger_key(self._uri(self.settings().keys.ledger), self.password)
+        return self._ledger_key
 
     def unsealing_key(self) -> UnsealingKey:
         from printright.vault.keys import open_unsealing_key
 
-        return open_unsealing_key(self._uri(self.settings().keys.unsealing), self.password)
+        if self._unsealing_key is None:
+            self._unsealing_key = open_unsealing_key(self._uri(self.settings().keys.unsealing), self.password)
+        return self._unsealing_key
 
     def store(self) -> Store:
         """The local store, backed by the upstream ones."""
@@ -176,5 +192,15 @@ class Home:
 
 
 def parse_address(text: str) -> Address:
-    """An address as given on the command line. Raises BadValue."""
-    return checksum(text)
+    """An address as given on the command line: itself, or the file that bears it (member.json, enrolment.json).
+
+    Raises BadValue, Misuse for a file that is neither.
+    """
+    path = Path(text)
+    if path.suffix != ".json":
+        return checksum(text)
+    card = read_json(path)
+    kind = card.get("printright") if isinstance(card, dict) else None
+    if kind not in _ADDRESS_IN:
+        raise Misuse(f"{path} is neither a member's card nor a unit's enrolment request")
+    return checksum(str(card.get(_ADDRESS_IN[kind])))

@@ -102,12 +102,12 @@ def _write(license: License, path: Path) -> None:
 
 @verb(app)
 @click.option("--design", required=True, help="Title or id of a design published from this home.")
-@click.option("--to", required=True, help="Address of the licensee.")
+@click.option("--to", required=True, help="The licensee: its address or its card.")
 @click.option("--copies", required=True, type=int, help="How many parts may be made.")
 @click.option("--allowance", default=0, show_default=True, help="Failed copies that return by themselves.")
 @click.option("--expires", default="90d", show_default=True, help="90d, 12h, 2027-06-30 ...")
 @click.option("--job-time", default="7d", show_default=True, help="After this an unfinished job can be closed.")
-@click.option("--unit", "units", multiple=True, help="Only this unit may print; several times for several.")
+@click.option("--unit", "units", multiple=True, help="Only this unit (address or enrolment.json); several times.")
 @click.option("--assignable", is_flag=True, help="The licensee may give unused copies to another.")
 @click.option("--attested-only", is_flag=True, help="Only units attested by their builder.")
 @click.option("--material", default="")
@@ -217,7 +217,12 @@ async def check(file: Path, design_file: Path) -> None:
     design = DesignShelf(home.folder / "designs").get(license.content.hex())
     async with home.ledger() as ledger:
         matches = await ledger.call(
-            "check", license.licensee, license.terms.abi(), design.manifest, design.salt, file_sha256(design_file)
+            "check",
+            license.licensee,
+            license.terms.abi(),
+            design.manifest_digest,
+            design.salt,
+            file_sha256(design_file),
         )
     if not matches:
         raise Refused(f"{design_file} is not the file of this license, or the license is not on the ledger")
@@ -275,7 +280,7 @@ async def credit(file: Path, copies: int, reference: str) -> None:
 
 @verb(app)
 @click.argument("file", type=FILE)
-@click.option("--to", required=True, help="Address of the new licensee.")
+@click.option("--to", required=True, help="The new licensee: its address or its card.")
 @click.option("--copies", required=True, type=int)
 @click.option("--allowance", default=0, show_default=True, help="How much of the spoilage allowance goes along.")
 @click.option("--reference", required=True, help="Names the order: the same one is done once.")

@@ -34,13 +34,14 @@ def member_card(home: Home, name: str) -> dict[str, str]:
 
     # Salted, so that nobody who reads the ledger can try names against the digest.
     salt = os.urandom(32)
+    address, key = home.public_halves()
     card = {
         "printright": "member/1",
         "name": name,
         "salt": salt.hex(),
         "profile": hashlib.sha256(salt + name.encode()).hexdigest(),
-        "address": home.ledger_key().address,
-        "key": home.unsealing_key().public_key.hex(),
+        "address": address,
+        "key": key.hex(),
     }
     (home.folder / "member.json").write_text(json.dumps(card, indent=1) + "\n")
     return card
@@ -85,10 +86,11 @@ async def suspend(address: str) -> None:
     """Take all roles from a member and retire its units. For the registrar."""
     from printright.services import members
 
+    member = parse_address(address)
     async with Home.current().ledger(sending=True) as ledger:
-        receipt = await members.suspend(ledger, parse_address(address))
+        receipt = await members.suspend(ledger, member)
         await ledger.wait_final(receipt)
-    result({"member": address, "tx": receipt.tx_hash, "gas": receipt.gas_used}, f"{address} is suspended")
+    result({"member": member, "tx": receipt.tx_hash, "gas": receipt.gas_used}, f"{member} is suspended")
 
 
 @verb(app, "list")

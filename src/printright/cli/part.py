@@ -71,7 +71,7 @@ async def check(label: str | None, image: Path | None) -> None:
 @verb(app, "check-out")
 @click.argument("label", required=False)
 @click.option("--image", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Read the code from a PNG.")
-@click.option("--by", help="In whose name.  [default: this participant]")
+@click.option("--by", help="In whose name: address or card.  [default: this participant]")
 async def check_out(label: str | None, image: Path | None, by: str | None) -> None:
     """Take a part out of circulation, once: dispensed, built in, decommissioned."""
     from printright.services.check import check_out as send_check_out

@@ -29,9 +29,9 @@ def create_home(
     else:
         password = password_file.read_text().rstrip("\n")
     if work_factor is None:
-        create_keys(folder / "keys", password)
+        home.created = create_keys(folder / "keys", password)
     else:
-        create_keys(folder / "keys", password, work_factor=work_factor)
+        home.created = create_keys(folder / "keys", password, work_factor=work_factor)
     lines = []
     if password_file is not None:
         lines += ["[keys]", f"password_file = {json.dumps(os.path.relpath(password_file.resolve(), folder.resolve()))}"]

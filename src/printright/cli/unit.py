@@ -20,7 +20,13 @@ app = noun("Create, enroll, attest and run the agent of a machine.")
 @click.option("--baud", default=115_200, show_default=True)
 @click.option("--clears-bed-itself", is_flag=True, help="The machine ejects parts: no confirmation between runs.")
 @click.option("--upstream", multiple=True, help="URL of a store to fetch packages from.")
-@click.option("--custodian", "custodians", multiple=True, metavar="ADDRESS=URL", help="Where a custodian answers.")
+@click.option(
+    "--custodian",
+    "custodians",
+    multiple=True,
+    metavar="WHO=URL",
+    help="Where a custodian answers; WHO: address or card.",
+)
 @click.option("--password-file", type=click.Path(dir_okay=False, path_type=Path), help="Instead of the prompt.")
 @click.option("--network", type=click.Path(exists=True, path_type=Path), help="A network file to copy into the home.")
 def create(
@@ -43,7 +49,7 @@ def create(
         address, _, url = item.partition("=")
         lines += [f"{json.dumps(parse_address(address))} = {json.dumps(url)}"]
     home = create_home(home_folder(), password_file=password_file, network=network, extra="\n".join(lines))
-    address = home.ledger_key().address
+    address, _ = home.public_halves()
     result({"unit": address, "home": str(home.folder)}, f"unit {address} in {home.folder}")
 
 
@@ -51,12 +57,12 @@ def create(
 def show() -> None:
     """This unit's address and public unsealing key."""
     home = Home.current()
-    address, key = home.ledger_key().address, home.unsealing_key().public_key
+    address, key = home.public_halves()
     result({"unit": address, "key": key}, f"unit {address}\nunsealing key {key.hex()}")
 
 
 @verb(app)
-@click.option("--operator", required=True, help="Address of the maker that operates the unit.")
+@click.option("--operator", required=True, help="The maker that operates the unit: its address or its card.")
 @click.option("--model", required=True)
 @click.option("--firmware", required=True)
 @click.option("--serial-number", required=True)
@@ -128,9 +134,10 @@ async def retire(address: str) -> None:
     """End a unit's enrolment. For its operator, its builder or the registrar."""
     from printright.services import members
 
+    unit = parse_address(address)
     async with Home.current().ledger(sending=True) as ledger:
-        receipt = await ledger.wait_final(await members.retire(ledger, parse_address(address)))
-    result({"unit": address, "tx": receipt.tx_hash, "gas": receipt.gas_used}, f"unit {address} is retired")
+        receipt = await ledger.wait_final(await members.retire(ledger, unit))
+    result({"unit": unit, "tx": receipt.tx_hash, "gas": receipt.gas_used}, f"unit {unit} is retired")
 
 
 @verb(app, "list")
