@@ -215,3 +215,17 @@ def test_a_malformed_call_is_refused(local: Local, request_: object, what: str) 
     with pytest.raises(RpcError, match=what) as refused:
         local("eth_call", request_)
     assert refused.value.code == -32602
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_jumps_are_judged_by_each_code_itself(local: Local, first: int) -> None:
+    # Red where `evm._positions` gives two codes the same sets. Both jump to byte 4, a JUMPDEST; in the second code it
+    # is the data of a PUSH1.
+    contracts = [create(local, bytes.fromhex(code), code) for code in ("600456005b00", "600456605b00")]
+    for index in (first, 1 - first, first):
+        if index == 0:
+            assert local.call(contracts[0], bytes([index])) == b""
+        else:
+            with pytest.raises(RpcError, match="invalid jump destination"):
+                local.call(contracts[1], b"")
+        local.chain.outputs.clear()
