@@ -283,7 +283,9 @@ class Agent:
         await self._ledger.wait_final(await self._start(entry, license))
         try:
             package = await self._keys.unlock(entry, license)
-        except Refused as error:
+        except CouldNotCheck:
+            raise
+        except PrintrightError as error:
             await self._ask(entry, f"no key for this job: {error}")
             return
         with package:
