@@ -25,6 +25,7 @@ from printright.errors import (
     LedgerRefused,
     MachineUnavailable,
     Misuse,
+    PrintrightError,
     Refused,
 )
 from printright.ledger.port import Ledger, Receipt
