@@ -1,1 +1,1 @@
-"""units/drivers"""
+"""One driver for each kind of machine, and a simulated one. Imported only where it is used."""

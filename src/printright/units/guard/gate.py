@@ -86,9 +86,15 @@ class Guard:
         self._skipped = 0
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """The commands in the lines that this chunk completes. Raises GcodeRefused at the first line refused.
+        """The commands in the lines that this chunk completes. Raises GcodeRefused at the first line refused."""
+        check = self.check
+        return [command for line in self.split(chunk) if (command := check(line)) is not None]
 
-        A line that is not complete waits for the next chunk, without its comment; a line that never ends is refused.
+    def split(self, chunk: bytes) -> list[bytes]:
+        """The lines that this chunk completes, not checked: each goes through `check`, in order.
+
+        A line that is not complete waits for the next chunk, without its comment; one that never ends raises
+        GcodeRefused.
         """
         lines = (self._rest + chunk).split(b"\n")
         rest = lines.pop()
@@ -97,8 +103,7 @@ class Guard:
         if lines:
             self._skipped = 0
         self._rest = rest
-        check = self.check
-        return [command for line in lines if (command := check(line)) is not None]
+        return lines
 
     def finish(self) -> list[bytes]:
         """The command of a last line without a newline. Raises GcodeRefused."""
