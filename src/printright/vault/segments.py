@@ -87,22 +87,35 @@ class Segments:
         if len(key) != KEY_SIZE:
             raise BadValue(f"a stream's key has {KEY_SIZE} bytes, not {len(key)}")
         salt, self._prefix = header[1 : 1 + SALT_SIZE], header[1 + SALT_SIZE :]
-        aead = AESGCM(HKDF(algorithm=SHA256(), length=KEY_SIZE, salt=salt, info=aad).derive(key))
-        self._encrypt_into, self._decrypt_into = aead.encrypt_into, aead.decrypt_into
+        self._aead = AESGCM(HKDF(algorithm=SHA256(), length=KEY_SIZE, salt=salt, info=aad).derive(key))
 
     def seal(self, index: int, last: bool, plain: memoryview, sealed: memoryview) -> None:
-        nonce = self._prefix + index.to_bytes(4, "big") + (b"\1" if last else b"\0")
-        self._encrypt_into(nonce, plain, None, sealed)
+        """Seal a segment from one buffer into another."""
+        self._aead.encrypt_into(self._nonce(index, last), plain, None, sealed)
 
-    def open(self, index: int, last: bool, sealed: memoryview, plain: memoryview) -> None:
-        nonce = self._prefix + index.to_bytes(4, "big") + (b"\1" if last else b"\0")
+    def open(self, index: int, last: bool, sealed: memoryview) -> bytes:
+        """The plaintext of a segment. Raises PackageRefused where it is not this segment of this stream."""
         try:
-            self._decrypt_into(nonce, sealed, None, plain)
+            return self._aead.decrypt(self._nonce(index, last), sealed, None)
         except InvalidTag:
-            raise PackageRefused(
-                f"segment {index} of an encrypted stream is not what was encrypted, or not for this key and place",
-                hint="fetch the package again; ask the rights holder if it stays so",
-            ) from None
+            raise _refusal(index) from None
+
+    def open_into(self, index: int, last: bool, sealed: memoryview, plain: memoryview) -> None:
+        """As `open`, from one buffer into another."""
+        try:
+            self._aead.decrypt_into(self._nonce(index, last), sealed, None, plain)
+        except InvalidTag:
+            raise _refusal(index) from None
+
+    def _nonce(self, index: int, last: bool) -> bytes:
+        return self._prefix + index.to_bytes(4, "big") + (b"\1" if last else b"\0")
+
+
+def _refusal(index: int) -> PackageRefused:
+    return PackageRefused(
+        f"segment {index} of an encrypted stream is not what was encrypted, or not for this key and place",
+        hint="fetch the package again; ask the rights holder if it stays so",
+    )
 
 
 def new_header() -> bytes:

@@ -137,7 +137,7 @@ def decrypt_file(key: bytes, source: Path, target: Path, aad: bytes, *, progress
                     pieces = layout.pieces(span)
                     _read(read_from, sealed[: pieces[-1].sealed.stop], span * SPAN * SEGMENT_SIZE, source)
                     for number, last, plain_part, sealed_part in pieces:
-                        segments.open(number, last, sealed[sealed_part], plain[plain_part])
+                        segments.open_into(number, last, sealed[sealed_part], plain[plain_part])
                     start, end = pieces[0].plain.start, pieces[-1].plain.stop
                     _write(write_to, plain[start:end], span * SPAN * PLAIN_SIZE - HEADER_SIZE + start)
                     return end - start  # type: ignore[no-any-return]
@@ -153,8 +153,8 @@ class StreamReader:
     """The plaintext of an encrypted stream: authenticated, seekable, in memory only.
 
     `source` is a path or the ciphertext itself. The last segment is authenticated at once, so that a stream that was
-    cut short is refused before its first byte is handed out. `size` is the plaintext's, in bytes. One thread at a
-    time is served; open a reader for each thread that shall run in parallel. Raises PackageRefused for anything but
+    cut short is refused before its first byte is handed out. `size` is the plaintext's, in bytes. Threads may share
+    a reader and are served one after the other. Raises PackageRefused for anything but
     the bytes that were encrypted for this key and `aad`, BadValue for a key that has not 32 bytes, OSError.
     """
 
@@ -167,8 +167,8 @@ class StreamReader:
                 raise PackageRefused(f"an encrypted stream's header has {HEADER_SIZE} bytes, not {header[0]}")
             self._segments = Segments(key, header, aad)
             self._lock = threading.Lock()
-            self._plain = memoryview(bytearray(2 * PLAIN_SIZE))
-            self._open_segment(self._layout.segments - 1, self._plain)
+            self._last = self._layout.segments - 1
+            self._segment(self._last)
         except BaseException:
             self._source.close()
             raise
@@ -187,35 +187,27 @@ class StreamReader:
         # In the stream of whole plaintext segments the header stands where plaintext would: see the module's text.
         start, end = offset + HEADER_SIZE, offset + size + HEADER_SIZE
         first, last = start // PLAIN_SIZE, (end - 1) // PLAIN_SIZE
-        base = first * PLAIN_SIZE
-        with self._lock:
-            needed = (last - first + 1) * PLAIN_SIZE
-            plain = self._plain if needed <= len(self._plain) else memoryview(bytearray(needed))
-            for index in range(first, last + 1):
-                self._open_segment(index, plain[index * PLAIN_SIZE - base :])
-            return bytes(plain[start - base : end - base])
+        if first == last:
+            plain = self._segment(first)
+        else:
+            plain = b"".join([self._segment(index) for index in range(first, last + 1)])
+        start -= first * PLAIN_SIZE if first else HEADER_SIZE
+        return plain if len(plain) == size else plain[start : start + size]
 
     def __iter__(self) -> Iterator[bytes]:
         """The plaintext segment by segment, each authenticated before it is handed out."""
-        for index in range(self._layout.segments):
-            with self._lock:
-                size = self._open_segment(index, self._plain)
-                segment = bytes(self._plain[0 if index else HEADER_SIZE :][:size])
-            if segment:
+        for index in range(self._last + 1):
+            if segment := self._segment(index):
                 yield segment
 
     def sha256(self) -> Digest:
         """The SHA-256 of the whole plaintext; authenticates every segment. Blocking."""
         digest = hashlib.sha256()
-        for index in range(self._layout.segments):
-            with self._lock:
-                size = self._open_segment(index, self._plain)
-                digest.update(self._plain[0 if index else HEADER_SIZE :][:size])
+        for segment in self:
+            digest.update(segment)
         return Digest(digest.digest())
 
     def close(self) -> None:
-        """Forget the plaintext read last and close the file."""
-        self._plain[:] = bytes(len(self._plain))
         self._source.close()
 
     def __enter__(self) -> StreamReader:
@@ -224,14 +216,10 @@ class StreamReader:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _open_segment(self, index: int, plain: memoryview) -> int:
-        """Open one segment into `plain`, the first behind 40 unused bytes; return the size of its plaintext."""
+    def _segment(self, index: int) -> bytes:
         start, end = self._layout.sealed(index)
-        size = end - start - TAG_SIZE
-        skip = 0 if index else HEADER_SIZE
-        sealed = self._source.view(start, end)
-        self._segments.open(index, index == self._layout.segments - 1, sealed, plain[skip : skip + size])
-        return size
+        with self._lock:  # the file's buffer is one
+            return self._segments.open(index, index == self._last, self._source.view(start, end))
 
 
 class _Memory:

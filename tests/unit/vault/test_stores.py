@@ -207,6 +207,16 @@ async def test_a_package_over_http(
         await remote.has(DIGEST)
 
 
+async def test_a_copy_that_went_bad_is_fetched_again(server: TestServer, store: LocalStore, tmp_path: Path) -> None:
+    # Red where HttpStore.get trusts its cache, or refuses for good because of it.
+    await store.put(DATA)
+    remote = client(server, tmp_path / "cache")
+    copy = await remote.get(DIGEST)
+    copy.chmod(0o600)
+    copy.write_bytes(DATA[:-1])
+    assert (await remote.get(DIGEST)).read_bytes() == DATA
+
+
 async def test_putting_needs_the_token(server: TestServer, store: LocalStore, tmp_path: Path) -> None:
     for token in (None, "wrong", "Right", ""):
         with pytest.raises(StoreUnavailable, match="did not take"):

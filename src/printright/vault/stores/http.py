@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -66,7 +66,8 @@ class HttpStore(Store):
         return digest
 
     async def get(self, digest: Digest) -> Path:
-        if await self._cache.has(digest):
+        # A copy that went bad here is fetched again.
+        with suppress(StoreUnavailable, PackageRefused):
             return await self._cache.get(digest)
         async with self._request("GET", digest) as answer:
             if answer.status == 404:

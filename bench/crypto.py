@@ -1,0 +1,239 @@
+"""Streams against age, Tink and the bare cipher; random reads; memory.
+
+Files of both sides lie in the same folder, in memory (/dev/shm) where there is room, so that a disk's write-back is in
+nobody's time. Both sides write over their own output of the round before: the kernel then gives back pages that it
+just took, and neither pays for memory that the host has to find first. age computes no digest, so neither do we here;
+`crypto.publish_mb_s` is with both digests.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from bench.figure import Figure, figure, interleaved
+from printright.vault.segments import HEADER_SIZE, PLAIN_SIZE, SEGMENT_SIZE
+from printright.vault.stream import Buffer, StreamReader, decrypt_file, encrypt, encrypt_file, encrypt_into, sealed_size
+
+MIB, GIB = 1 << 20, 1 << 30
+KEY, AAD = bytes(range(32)), b"bench"
+ROUNDS = 9
+READS = 20_000
+
+
+def figures() -> list[Figure]:
+    with tempfile.TemporaryDirectory(dir=_roomy(5 * GIB), prefix="printright-bench-") as folder:
+        found = [*_against_age(Path(folder)), _memory(Path(folder))]
+    found += [_against_raw(), *_against_tink()]
+    cache = Path(__file__).parent.parent / ".cache"
+    cache.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache, prefix="printright-bench-") as folder:
+        found += _random_reads(Path(folder))
+    return found
+
+
+def _roomy(size: int) -> str | None:
+    shared = Path("/dev/shm")
+    return str(shared) if shared.is_dir() and shutil.disk_usage(shared).free > 2 * size else None
+
+
+def _timed(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def _fill(path: Path, size: int) -> None:
+    with path.open("wb") as file:
+        for _ in range(size // MIB):
+            file.write(os.urandom(MIB))
+
+
+def _against_age(folder: Path) -> list[Figure]:
+    plain, size = folder / "plain", GIB
+    _fill(plain, size)
+    identity = folder / "identity"
+    subprocess.run(["age-keygen", "-o", identity], check=True, capture_output=True)
+    public = subprocess.run(["age-keygen", "-y", identity], check=True, capture_output=True, text=True).stdout.strip()
+    sides: dict[str, Callable[[], object]] = {
+        "age": lambda: subprocess.run(["age", "-r", public, "-o", folder / "1.age", plain], check=True),
+        "ours": lambda: encrypt_file(KEY, plain, folder / "1.ours", AAD, digests=False),
+        "age_open": lambda: subprocess.run(["age", "-d", "-i", identity, "-o", folder / "2.age", folder / "1.age"],
+                                           check=True),
+        "ours_open": lambda: decrypt_file(KEY, folder / "1.ours", folder / "2.ours", AAD),
+    }  # fmt: skip
+    for run in sides.values():
+        run()  # once before the rounds: every output has its pages
+    seconds = interleaved(ROUNDS, **{name: lambda run=run: _timed(run) for name, run in sides.items()})
+    digests = statistics.median(
+        _timed(lambda: encrypt_file(KEY, plain, folder / "1.ours", AAD, digests=True)) for _ in range(3)
+    )
+    speed = {name: size / MIB / taken for name, taken in seconds.items()}
+    return [
+        figure(
+            "crypto.encrypt_vs_age", speed["ours"], "MiB/s", ">= 4", peer="age 1.1.1, X25519", peer_value=speed["age"],
+            ratio=speed["ours"] / speed["age"], judge_ratio=True,
+        ),
+        figure(
+            "crypto.decrypt_vs_age", speed["ours_open"], "MiB/s", ">= 4", peer="age 1.1.1, X25519",
+            peer_value=speed["age_open"], ratio=speed["ours_open"] / speed["age_open"], judge_ratio=True,
+        ),
+        figure("crypto.publish_mb_s", size / MIB / digests, "MiB/s with SHA-256 of both sides", ">= 400"),
+    ]  # fmt: skip
+
+
+GROWTH = """
+import sys
+from pathlib import Path
+from printright.vault.stream import StreamReader, encrypt_file
+folder = Path(sys.argv[1])
+(folder / "small").write_bytes(b"G28")
+encrypt_file(bytes(32), folder / "small", folder / "small.sealed", b"")
+def peak_kb():
+    # VmHWM belongs to this program; getrusage's ru_maxrss would count the parent's memory before exec
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+before = peak_kb()
+encrypt_file(bytes(32), folder / "plain", folder / "sealed", b"")
+with StreamReader(bytes(32), folder / "sealed", b"") as reader:
+    reader.sha256()
+    for segment in reader:
+        pass
+print((peak_kb() - before) / 1024)
+"""
+
+
+def _memory(folder: Path) -> Figure:
+    """How much a fresh process grows by encrypting 1 GiB with digests and reading it back twice."""
+    command = [sys.executable, "-c", GROWTH, str(folder)]
+    grown = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return figure("crypto.memory_mb", grown, "MiB", "<= 64")
+
+
+def _against_raw() -> Figure:
+    count = 256
+    plain = os.urandom(count * PLAIN_SIZE - HEADER_SIZE)
+    target = bytearray(sealed_size(len(plain)))
+    bare = AESGCM(KEY)
+    source, sealed, nonce = memoryview(plain), memoryview(target), bytes(12)
+
+    def raw() -> None:
+        for index in range(count - 1):
+            part = source[index * PLAIN_SIZE : (index + 1) * PLAIN_SIZE]
+            bare.encrypt_into(nonce, part, None, sealed[index * SEGMENT_SIZE : (index + 1) * SEGMENT_SIZE])
+
+    seconds = interleaved(
+        51, ours=lambda: _timed(lambda: encrypt_into(KEY, plain, target, AAD)), raw=lambda: _timed(raw)
+    )
+    ours, peer = len(plain) / MIB / seconds["ours"], (count - 1) * PLAIN_SIZE / MIB / seconds["raw"]
+    return figure(
+        "crypto.vs_raw", ours, "MiB/s", ">= 0.7", peer="AESGCM.encrypt_into", peer_value=peer, ratio=ours / peer,
+        judge_ratio=True,
+    )  # fmt: skip
+
+
+def _against_tink() -> list[Figure]:
+    from tink import BinaryKeysetReader, cleartext_keyset_handle, streaming_aead
+    from tink.proto import aes_gcm_hkdf_streaming_pb2, common_pb2, tink_pb2
+
+    streaming_aead.register()
+    inner = aes_gcm_hkdf_streaming_pb2.AesGcmHkdfStreamingKey(version=0, key_value=KEY)
+    inner.params.ciphertext_segment_size, inner.params.derived_key_size = SEGMENT_SIZE, 32
+    inner.params.hkdf_hash_type = common_pb2.SHA256
+    keyset = tink_pb2.Keyset(primary_key_id=1)
+    entry = keyset.key.add(key_id=1, status=tink_pb2.ENABLED, output_prefix_type=tink_pb2.RAW)
+    entry.key_data.type_url = "type.googleapis.com/google.crypto.tink.AesGcmHkdfStreamingKey"
+    entry.key_data.value = inner.SerializeToString()
+    entry.key_data.key_material_type = tink_pb2.KeyData.SYMMETRIC
+    handle = cleartext_keyset_handle.read(BinaryKeysetReader(keyset.SerializeToString()))
+    tink = handle.primitive(streaming_aead.StreamingAead)
+    plain = os.urandom(64 * MIB)
+    sealed = encrypt(KEY, plain, AAD)
+    target = bytearray(len(sealed))
+
+    class Target(io.RawIOBase):
+        """Takes Tink's output into memory that is there already, as ours is: nobody pays for new pages."""
+
+        def __init__(self) -> None:
+            self.filled = 0
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: Buffer) -> int:
+            target[self.filled : self.filled + len(data)] = data
+            self.filled += len(data)
+            return len(data)
+
+    def tink_encrypts() -> None:
+        with tink.new_encrypting_stream(Target(), AAD) as stream:
+            stream.write(plain)
+
+    def we_decrypt() -> None:
+        with StreamReader(KEY, sealed, AAD) as reader:
+            assert sum(len(segment) for segment in reader) == len(plain)
+
+    def tink_decrypts() -> None:
+        with tink.new_decrypting_stream(io.BytesIO(sealed), AAD) as stream:
+            assert sum(iter(lambda: len(stream.read(PLAIN_SIZE)), 0)) == len(plain)
+
+    sides = {
+        "ours": lambda: encrypt_into(KEY, plain, target, AAD),
+        "tink": tink_encrypts,
+        "ours_open": we_decrypt,
+        "tink_open": tink_decrypts,
+    }
+    seconds = interleaved(7, **{name: lambda run=run: _timed(run) for name, run in sides.items()})
+    speed = {name: len(plain) / MIB / taken for name, taken in seconds.items()}
+    return [
+        figure(
+            name, speed[ours], "MiB/s", ">= 5", peer="Tink 1.16.1 for Python", peer_value=speed[peer],
+            ratio=speed[ours] / speed[peer], judge_ratio=True,
+        )
+        for name, ours, peer in (
+            ("crypto.vs_tink", "ours", "tink"), ("crypto.decrypt_vs_tink", "ours_open", "tink_open")
+        )
+    ]  # fmt: skip
+
+
+def _random_reads(folder: Path) -> list[Figure]:
+    """Reads at random places of 10 GiB of real ciphertext, each place read once before (page cache warm).
+
+    `random_read_us` reads one whole 64 KiB segment (65,520 bytes of plaintext), the unit that is authenticated;
+    `random_read_any_us` reads 65,536 bytes from any byte, which takes two segments, sometimes three.
+    """
+    plain, sealed = folder / "plain", folder / "sealed"
+    with plain.open("wb") as file:
+        file.truncate(10 * GIB)  # zeros take no room; their ciphertext does
+    encrypt_file(KEY, plain, sealed, AAD, digests=False)
+    os.sync()
+    chance = random.Random(10)
+    with StreamReader(KEY, sealed, AAD) as reader:
+        segments = [chance.randrange(1, 10 * GIB // PLAIN_SIZE) * PLAIN_SIZE - HEADER_SIZE for _ in range(READS)]
+        anywhere = [chance.randrange(10 * GIB - 65_536) for _ in range(READS)]
+
+        def read(places: list[int], size: int) -> float:
+            taken = []
+            for place in places:
+                start = time.perf_counter()
+                reader.read_at(place, size)
+                taken.append(time.perf_counter() - start)
+            return statistics.median(taken) * 1e6
+
+        for places, size in ((segments, PLAIN_SIZE), (anywhere, 65_536)):
+            read(places, size)
+        whole, unaligned = (read(places, size) for places, size in ((segments, PLAIN_SIZE), (anywhere, 65_536)))
+    return [
+        figure("crypto.random_read_us", whole, "us for a segment", "<= 20"),
+        figure("crypto.random_read_any_us", unaligned, "us for 64 KiB anywhere", "<= 45"),
+    ]
