@@ -378,6 +378,9 @@ class Agent:
     async def _offer(self, license: License) -> Offer:
         if license.units and self.unit not in license.units:
             return Offer(license, 0, "for other units")
+        # A view answers for the last block, and on a quiet ledger that may be old.
+        if license.limits.expires_at_s < time.time():
+            return Offer(license, 0, "expired")
         available = await self._ledger.call("available", self.unit, license.terms.abi())
         if available:
             return Offer(license, int(available))
@@ -388,8 +391,6 @@ class Agent:
             note = "revoked"
         elif counters.paused:
             note = "paused"
-        elif license.limits.expires_at_s < time.time():
-            note = "expired"
         elif counters.available == 0:
             note = "used up"
         else:
