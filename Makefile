@@ -26,6 +26,7 @@ bench: $(STAMP)
 	$(BIN)/python -m bench
 
 docs: $(STAMP)
+	$(BIN)/python docs/generate.py
 	$(BIN)/mkdocs build --strict
 
 $(UV): requirements/uv.txt

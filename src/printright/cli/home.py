@@ -13,10 +13,11 @@ import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import click
 import msgspec
+from msgspec import Meta
 
 from printright.cli.output import home_folder, read_json
 from printright.domain.ids import Address
@@ -33,48 +34,64 @@ _ADDRESS_IN = {"member/1": "address", "enrolment/1": "unit"}
 
 
 class KeySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the two keys are, by URI, and where their password is: a file, or else the prompt."""
+    """Where this participant's two keys are, and their password."""
 
-    ledger: str = "file:keys/ledger.json"
-    unsealing: str = "file:keys/unsealing.pem"
-    password_file: str | None = None
+    ledger: Annotated[str, Meta(description="URI of the ledger key; a relative `file:` is meant from the home")] = (
+        "file:keys/ledger.json"
+    )
+    unsealing: Annotated[str, Meta(description="URI of the key that opens what is sealed for this participant")] = (
+        "file:keys/unsealing.pem"
+    )
+    password_file: Annotated[
+        str | None, Meta(description="File with the keystores' password, from the home; without one it is asked for")
+    ] = None
 
 
 class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The local store's folder, and stores of others to fetch packages from, in order."""
+    """Where encrypted packages are kept, and where missing ones are fetched."""
 
-    folder: str = "store"
-    upstream: tuple[str, ...] = ()
+    folder: Annotated[str, Meta(description="The local store, from the home")] = "store"
+    upstream: Annotated[
+        tuple[str, ...], Meta(description="URLs of other stores, asked in this order; what they give is checked")
+    ] = ()
 
 
 class UnitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The machine: its serial port, what it can stand, and whether it clears its bed itself."""
+    """The machine: its port, what it can stand, and whether it clears its bed itself. Only in a unit's home."""
 
-    port: str
-    baud: int = 115_200
-    build_volume_mm: tuple[float, float, float] = (250.0, 210.0, 210.0)
-    nozzle_max_c: float = 290.0
-    bed_max_c: float = 110.0
-    clears_bed_itself: bool = False
+    port: Annotated[str, Meta(description="Serial port, as a path: `/dev/ttyUSB0`, or the simulator's link")]
+    baud: Annotated[int, Meta(description="Speed of the serial port, baud")] = 115_200
+    build_volume_mm: Annotated[
+        tuple[float, float, float], Meta(description="How far the head may go in x, y and z, mm")
+    ] = (250.0, 210.0, 210.0)
+    nozzle_max_c: Annotated[float, Meta(description="Hottest nozzle that a file may ask for, °C")] = 290.0
+    bed_max_c: Annotated[float, Meta(description="Hottest bed that a file may ask for, °C")] = 110.0
+    clears_bed_itself: Annotated[
+        bool, Meta(description="The machine ejects parts, so that the next run of a job starts without the operator")
+    ] = False
 
 
 class CustodianSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where this member's custodian listens."""
 
-    host: str = "127.0.0.1"
-    port: int = 8700
+    host: Annotated[str, Meta(description="Address to listen on")] = "127.0.0.1"
+    port: Annotated[int, Meta(description="TCP port; 0 takes a free one")] = 8700
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`printright.toml`. Every setting has a default but the unit's port; unknown settings refuse to start."""
 
-    network: str = "network.toml"
-    rpc: tuple[str, ...] = ()
-    keys: KeySettings = KeySettings()
-    store: StoreSettings = StoreSettings()
-    custodians: dict[str, str] = {}
-    custodian: CustodianSettings = CustodianSettings()
-    unit: UnitSettings | None = None
+    network: Annotated[str, Meta(description="The network file, from the home")] = "network.toml"
+    rpc: Annotated[
+        tuple[str, ...], Meta(description="JSON-RPC gateways to use instead of those that the network file names")
+    ] = ()
+    keys: Annotated[KeySettings, Meta(description="Keys and their password")] = KeySettings()
+    store: Annotated[StoreSettings, Meta(description="Store of packages")] = StoreSettings()
+    custodians: Annotated[
+        dict[str, str], Meta(description="Where custodians answer, by their addresses; a unit asks them in this order")
+    ] = {}
+    custodian: Annotated[CustodianSettings, Meta(description="This member's own custodian")] = CustodianSettings()
+    unit: Annotated[UnitSettings | None, Meta(description="The machine, in a unit's home")] = None
 
 
 class Home:
