@@ -53,6 +53,9 @@ class Account:
     def __repr__(self) -> str:
         return self.name
 
+    def __deepcopy__(self, memo: object) -> Account:
+        return self
+
 
 REGISTRAR = Account("registrar")
 

@@ -14,6 +14,7 @@ import json
 import socket
 import subprocess
 import time
+import warnings
 from collections import namedtuple
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,9 +31,16 @@ from vyper.compiler.settings import OptimizationLevel
 FOLDER = Path(__file__).parents[2] / "contracts"
 CHAIN_ID = 1337
 START = 1_800_000_000
-# What the deployer's first transaction creates: keccak(rlp(deployer, 0)); every chain deploys there.
+# Every chain deploys at the address that this account's first transaction creates.
 DEPLOYER = Account("deployer")
-ADDRESS = keccak(b"\xd6\x94" + DEPLOYER.address + b"\x80")[12:]
+
+
+def created_by(deployer: bytes) -> bytes:
+    """The address of the contract that an account's first transaction creates: keccak(rlp(account, 0))."""
+    return keccak(b"\xd6\x94" + deployer + b"\x80")[12:]
+
+
+ADDRESS = created_by(DEPLOYER.address)
 GAS_LIMIT = 10_000_000
 
 
@@ -57,7 +65,10 @@ class Outcome:
 @functools.cache
 def artifact(optimize: OptimizationLevel = OptimizationLevel.GAS) -> dict[str, Any]:
     """The deployable as `contracts/build.py` compiles it."""
-    return compile_deployables(FOLDER, optimize)["printright"]
+    with warnings.catch_warnings():
+        # Without optimization it is larger than an account may hold; that level is only there to be compared.
+        warnings.simplefilter("ignore" if optimize is OptimizationLevel.NONE else "error")
+        return compile_deployables(FOLDER, optimize)["printright"]
 
 
 def _type(item: dict[str, Any]) -> str:
@@ -185,6 +196,9 @@ class BoaChain:
         self.now = now
         self.env.evm.patch.timestamp = now
 
+    def peek(self, slot: int) -> int:
+        return int(self.env.evm.vm.state.get_storage(ADDRESS, slot))
+
     def poke(self, slot: int, value: int) -> None:
         self.env.evm.vm.state.set_storage(ADDRESS, slot, value)
         self.env.sstore_trace.setdefault(self.at, set()).add(slot)
@@ -287,7 +301,7 @@ class AnvilChain:
         try:
             self._wait()
             code = bytes.fromhex(artifact()["bytecode"][2:]) + encode(["address"], [REGISTRAR.address])
-            self.deployed = self._transact(DEPLOYER.address, None, code)
+            self.deployed = self.transact(DEPLOYER.address, None, code)
             assert self.deployed.reason is None
         except BaseException:
             self.close()
@@ -338,7 +352,8 @@ class AnvilChain:
     def succeeded(self, tx: str) -> bool:
         return bool(self.rpc("eth_getTransactionReceipt", tx)["status"] == "0x1")
 
-    def _transact(self, sender: bytes, to: bytes | None, data: bytes) -> Outcome:
+    def transact(self, sender: bytes, to: bytes | None, data: bytes) -> Outcome:
+        """Send one transaction, to no address to create a contract, in a block of its own."""
         tx = self.submit(sender, data, to)
         self.rpc("evm_mine", self.now)
         receipt = self.rpc("eth_getTransactionReceipt", tx)
@@ -357,7 +372,7 @@ class AnvilChain:
 
     def send(self, sender: bytes, data: bytes) -> Outcome:
         self.now += 1
-        return self._transact(sender, ADDRESS, data)
+        return self.transact(sender, ADDRESS, data)
 
     def set_time(self, now: int) -> None:
         self.now = now

@@ -14,7 +14,7 @@ from typing import Any
 from tests.contracts import accounts as a
 from tests.contracts import scene as s
 from tests.contracts.accounts import EMPTY, REGISTRAR, word
-from tests.contracts.chain import Outcome
+from tests.contracts.chain import AnvilChain, Outcome, abi
 from tests.contracts.scene import EVERYONE, Made, Scene, settle
 
 SNAPSHOT = Path(__file__).with_name("gas_snapshot.json")
@@ -130,6 +130,18 @@ def measure() -> Meter:
     from tests.contracts.chain import PyEvmChain
 
     return tell(settle(Scene(PyEvmChain((*EVERYONE, s.NOBODY)))))
+
+
+def fill(anvil: AnvilChain, licenses: int) -> None:
+    """Grant that many licenses, really: a hundred a transaction, fifty transactions a block."""
+    sent = []
+    for batch in range(licenses // 100):
+        grants = [(word(f"record {batch}/{i}"), 1 + i, i) for i in range(100)]
+        sent.append(anvil.submit(s.HOLDER.address, abi().call("grant_many", grants)))
+        if batch % 50 == 49:
+            anvil.mine()
+    anvil.mine()
+    assert all(anvil.succeeded(tx) for tx in sent)
 
 
 def ceiling_of(label: str, gas: int) -> int:

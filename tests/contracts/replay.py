@@ -262,6 +262,11 @@ def storage(state: State, layout: dict[str, Any]) -> dict[int, int]:
     return {slot: value for slot, value in found.items() if value}
 
 
+def license_slot(layout: dict[str, Any], license: bytes) -> int:
+    """Where a license's counters lie."""
+    return _slot(layout["storage_layout"]["licenses"]["_counters"]["slot"], license)
+
+
 def _int(value: bytes) -> int:
     return int.from_bytes(value, "big")
 

@@ -6,10 +6,8 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from tests.contracts import scene as s
-from tests.contracts.accounts import word
 from tests.contracts.chain import AnvilChain, abi
-from tests.contracts.gas_story import SNAPSHOT, Meter, measure, tell
+from tests.contracts.gas_story import SNAPSHOT, Meter, fill, measure, tell
 from tests.contracts.scene import Scene, settle
 
 from programs import program
@@ -75,14 +73,3 @@ def test_anvil_charges_the_same_with_none_and_with_a_hundred_thousand_records(an
     before = tell(scene, " before").execution
     fill(anvil, RECORDS)
     assert tell(scene, " after").execution == before
-
-
-def fill(anvil: AnvilChain, licenses: int) -> None:
-    """Grant that many licenses, really: a hundred a transaction, ten transactions a block."""
-    sent = []
-    for batch in range(licenses // 100):
-        grants = [(word(f"record {batch}/{i}"), 1 + i, i) for i in range(100)]
-        sent.append(anvil.submit(s.HOLDER.address, abi().call("grant_many", grants)))
-        if batch % 50 == 49:
-            anvil.mine()
-    assert all(anvil.succeeded(tx) for tx in sent)
