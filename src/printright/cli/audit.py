@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from pathlib import Path
 
 import click
 
-from printright.cli.home import Home
+from printright.cli.home import network_option, reading_ledger
 from printright.cli.output import command, result
 
 
-async def run() -> None:
+@network_option
+async def run(network: Path | None) -> None:
     """Replay the whole ledger and hold it against the contract, invariant by invariant. Exit code 1 on a finding."""
     from rich.console import Console
     from rich.progress import Progress
 
     from printright.services.audit import audit
 
-    async with Home.current().ledger() as ledger:
+    async with reading_ledger(network) as ledger:
         with Progress(console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task("comparing", total=None)
             report = await audit(

@@ -208,6 +208,27 @@ class Home:
         return uri if path == uri else (self.folder.resolve() / path).as_uri()
 
 
+@asynccontextmanager
+async def reading_ledger(network: Path | None) -> AsyncIterator[Ledger]:
+    """The ledger for somebody who only reads: by a network file alone, or else by the home's."""
+    if network is None:
+        async with Home.current().ledger() as ledger:
+            yield ledger
+        return
+    from printright.ledger.evm import open_ledger
+    from printright.ledger.network import Network
+
+    async with open_ledger(Network.load(network), signer=None, journal=None) as ledger:
+        yield ledger
+
+
+network_option = click.option(
+    "--network",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A network file: with it no home is needed.",
+)
+
+
 def parse_address(text: str) -> Address:
     """An address as given on the command line: itself, or the file that bears it (member.json, enrolment.json).
 

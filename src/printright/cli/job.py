@@ -40,7 +40,7 @@ def list_offers() -> None:
 @click.option("--inspect", is_flag=True, help="Wait for your verdict on the parts before the job is finished.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Stay and show the progress.")
 def start(license: str, quantity: int, customer: str, inspect: bool, wait: bool) -> None:
-    """Spend copies of LICENSE (its id, or a unique beginning of it) and print them."""
+    """Spend copies of LICENSE (its id, a unique beginning of it, or its title) and print them."""
     client = AgentClient(home_folder())
     order = {
         "license": license if len(license) == 64 else _complete(client, license),
@@ -56,10 +56,13 @@ def start(license: str, quantity: int, customer: str, inspect: bool, wait: bool)
 
 
 def _complete(client: AgentClient, beginning: str) -> str:
-    ids = [offer["license"]["id"] for offer in client.get("/v1/offers")]
-    matches = [id for id in ids if id.startswith(beginning.lower())]
+    licenses = [offer["license"] for offer in client.get("/v1/offers")]
+    matches = [each["id"] for each in licenses if each["document"]["title"] == beginning]
+    matches = matches or [each["id"] for each in licenses if each["id"].startswith(beginning.lower())]
     if len(matches) != 1:
-        raise BadValue(f"{len(matches)} licenses begin with {beginning!r}", hint="see `printright job list`")
+        raise BadValue(
+            f"{len(matches)} licenses are called {beginning!r}, or begin so", hint="see `printright job list`"
+        )
     return str(matches[0])
 
 

@@ -5,28 +5,35 @@ from __future__ import annotations
 import dataclasses
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from printright.cli.home import Home, parse_address
+from printright.cli.home import Home, network_option, parse_address, reading_ledger
 from printright.cli.output import home_folder, noun, result, verb
 from printright.errors import Misuse, PartRefused
+
+if TYPE_CHECKING:
+    from printright.cli.agent_client import AgentClient
 
 app = noun("Labels and checks of the parts made.")
 
 
 @verb(app)
-@click.argument("job")
+@click.argument("job", required=False)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for the QR codes as PNG.")
 @click.option("--terminal", is_flag=True, help="Draw the QR codes in the terminal.")
-def labels(job: str, out: Path | None, terminal: bool) -> None:
-    """The labels of a finished job's parts, as text and QR codes. On the unit that made them."""
+def labels(job: str | None, out: Path | None, terminal: bool) -> None:
+    """The labels of a finished job's parts, as text and QR codes. On the unit that made them.
+
+    JOB is its id, or a unique beginning of it.  [default: the last finished one]
+    """
     import segno
 
     from printright.cli.agent_client import AgentClient
 
-    rows = AgentClient(home_folder()).get(f"/v1/jobs/{job}/labels")
+    client = AgentClient(home_folder())
+    rows = client.get(f"/v1/jobs/{_finished(client, job)}/labels")
     for row in rows:
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
@@ -43,14 +50,28 @@ def labels(job: str, out: Path | None, terminal: bool) -> None:
     result(rows, draw)
 
 
+def _finished(client: AgentClient, beginning: str | None) -> str:
+    if beginning is not None and len(beginning) == 64:
+        return beginning
+    ids = [job["job"] for job in client.get("/v1/jobs") if job["stage"] == "finished"]
+    found = ids[:1] if beginning is None else [id for id in ids if id.startswith(beginning.lower())]
+    if len(found) != 1:
+        raise Misuse(
+            f"{len(found)} finished jobs begin with {beginning!r}" if beginning else "no job is finished yet",
+            hint="see `printright job history`",
+        )
+    return str(found[0])
+
+
 @verb(app)
 @click.argument("label", required=False)
 @click.option("--image", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Read the code from a PNG.")
-async def check(label: str | None, image: Path | None) -> None:
+@network_option
+async def check(label: str | None, image: Path | None, network: Path | None) -> None:
     """Is the part genuine? LABEL is the text of its QR code. Needs no account and no key."""
     from printright.services.check import check_part
 
-    async with Home.current().ledger() as ledger:
+    async with reading_ledger(network) as ledger:
         report = await check_part(ledger, _label(label, image))
     data = dataclasses.asdict(report)
     made = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(report.made_at_s))
