@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, ClassVar
 
 import msgspec
@@ -184,6 +184,12 @@ class EventSpec:
     topic: str
     fields: tuple[Parameter, ...]
 
+    @cached_property
+    def readers(self) -> tuple[tuple[str, Callable[[bytes, bytes], Any]], ...]:
+        """Field names and how to read them from data and word, as the words stand in a log: topics, then data."""
+        ordered = sorted(self.fields, key=lambda field: not field.indexed)
+        return tuple((field.name, _READERS[field.type]) for field in ordered)
+
     def topic_of(self, name: str) -> int | None:
         """The position among the topics of an indexed field, None for a field that cannot be filtered by."""
         indexed = [field.name for field in self.fields if field.indexed]
@@ -210,24 +216,16 @@ def decode(log: RawLog) -> Event:
     try:
         spec = _by_topic()[log.topics[0]]
         data = bytes.fromhex(log.data[2:])
-        topic, head = 1, 0
-        values: dict[str, Any] = {}
-        for field in spec.fields:
-            if field.indexed:
-                word = bytes.fromhex(log.topics[topic][2:])
-                topic += 1
-            else:
-                word = data[head : head + 32]
-                head += 32
-            if len(word) != 32:
-                raise ValueError(f"{field.name} is cut off")
-            values[field.name] = _tail(data, word) if field.type == "bytes" else _READERS[field.type](word)
+        words = [bytes.fromhex(topic[2:]) for topic in log.topics[1:]]
+        words += [data[head : head + 32] for head in range(0, 32 * (len(spec.fields) - len(words)), 32)]
+        if any(len(word) != 32 for word in words):
+            raise ValueError("a field is cut off")
         return spec.kind(
+            **{name: read(data, word) for (name, read), word in zip(spec.readers, words, strict=True)},
             block_number=int(log.block_number, 16),
             log_index=int(log.log_index, 16),
             tx_hash=bytes.fromhex(log.transaction_hash[2:]),
             block_hash=bytes.fromhex(log.block_hash[2:]),
-            **values,
         )
     except (KeyError, IndexError, ValueError) as error:
         raise LedgerUnavailable(
@@ -245,8 +243,9 @@ def _tail(data: bytes, word: bytes) -> bytes:
     return value
 
 
-_READERS: dict[str, Callable[[bytes], Any]] = {
-    "uint256": lambda word: int.from_bytes(word, "big"),
-    "bytes32": lambda word: word,
-    "address": lambda word: checksummed(word[12:]),
+_READERS: dict[str, Callable[[bytes, bytes], Any]] = {
+    "uint256": lambda _, word: int.from_bytes(word, "big"),
+    "bytes32": lambda _, word: word,
+    "address": lambda _, word: checksummed(word[12:]),
+    "bytes": _tail,
 }

@@ -27,11 +27,14 @@ async def send_many(sender: Sender, calls: Sequence[Call]) -> list[Receipt | Led
     in_order = asyncio.Lock()
     try:
         async with asyncio.TaskGroup() as tasks:
+            upcoming = tasks.create_task(sender.situation())
             for start in range(0, len(calls), GROUP):
                 group = calls[start : start + GROUP]
                 await room.acquire()
+                situation = await upcoming
+                # Asked for ahead of its use: the count is a lower bound that the journal corrects, fees have headroom.
+                upcoming = tasks.create_task(sender.situation())
                 async with sender.signing:
-                    situation = await sender.situation()
                     entries = await asyncio.to_thread(sender.prepare, group, situation)
                 tasks.create_task(_settle(sender, group, entries, results, start, room, in_order))
                 # The new task puts its group in the queue for the wire before the next one is signed.
@@ -53,6 +56,7 @@ async def _settle(
     try:
         async with in_order:
             await sender.submit([entry for entry in entries if entry.state == State.SIGNED])
+        unsent = {i for i, entry in enumerate(entries) if entry.state != State.SIGNED}
         waiting = list(range(len(entries)))
         mined = []
         delay = FIRST_POLL_S
@@ -71,6 +75,10 @@ async def _settle(
             waiting = missing
             if not waiting:
                 break
+            if lost := [entries[i] for i in waiting if i in unsent]:
+                # Mined once, and reorganised away since.
+                await sender.submit(lost)
+                unsent.clear()
             await asyncio.sleep(delay)
             delay = min(delay * 1.5, LONGEST_LOOK_S)
         if mined:

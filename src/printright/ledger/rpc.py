@@ -1,7 +1,8 @@
 """JSON-RPC 2.0 over HTTP, single and in batches, through the first gateway that answers.
 
-Every gateway is checked before its first answer counts, and again after each failure: the process behind an
-address may be another one by then, and a client must never move to another chain without knowing it.
+Every gateway is checked before its first answer counts, and again after each failure and on each new connection: the
+process behind an address may be another one by then, and a client must never move to another chain without knowing
+it. An answer that came over a new connection counts only after that check.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -75,12 +77,15 @@ class Rpc:
         self.check: Callable[[str], Awaitable[None]] | None = None
 
     async def __aenter__(self) -> Rpc:
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_create_start.append(_new_connection)
         # No proxies from the environment, no redirects, no compression to bomb us with.
         self._session = aiohttp.ClientSession(
             timeout=self._timeout,
             headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
             connector=aiohttp.TCPConnector(limit=64),
             trust_env=False,
+            trace_configs=[trace],
         )
         return self
 
@@ -91,13 +96,15 @@ class Rpc:
 
     async def check_all(self) -> None:
         """Check every gateway that answers. Raises what `check` raises, and LedgerUnavailable where none answers."""
-        failures = []
-        for gateway in self._gateways:
+        failures: dict[str, LedgerUnavailable] = {}
+        for gateway in self._gateways * 2:
+            if gateway.checked or isinstance(failures.get(gateway.url), _TimedOut):
+                continue
             try:
                 await self._checked(gateway)
             except LedgerUnavailable as error:
-                failures.append(f"{gateway.url}: {error.message}")
-        if len(failures) == len(self._gateways):
+                failures[gateway.url] = error
+        if not any(gateway.checked for gateway in self._gateways):
             raise _none_answers(failures)
 
     async def request(self, method: str, *params: Any, result: Any = Any) -> Any:
@@ -141,25 +148,27 @@ class Rpc:
             try:
                 if not gateway.checked:
                     await self._checked(gateway)
-                answer = await self._post_at(gateway.url, body)
+                answer = await self._post_at(gateway.url, body, gateway)
+                if not gateway.checked:
+                    await self._checked(gateway)
             except LedgerUnavailable as error:
                 gateway.checked = False
                 failures[gateway.url] = error
                 continue
             self._current = index
             return answer
-        raise _none_answers([f"{url}: {error.message}" for url, error in failures.items()])
+        raise _none_answers(failures)
 
     async def _checked(self, gateway: _Gateway) -> None:
         if self.check is not None:
             await self.check(gateway.url)
         gateway.checked = True
 
-    async def _post_at(self, url: str, body: bytes) -> bytes:
+    async def _post_at(self, url: str, body: bytes, gateway: _Gateway | None = None) -> bytes:
         if self._session is None:
             raise LedgerUnavailable("the ledger is closed")
         try:
-            async with self._session.post(url, data=body, allow_redirects=False) as response:
+            async with self._session.post(url, data=body, allow_redirects=False, trace_request_ctx=gateway) as response:
                 answer = bytearray()
                 async for chunk in response.content.iter_any():
                     answer += chunk
@@ -176,9 +185,17 @@ class Rpc:
             raise LedgerUnavailable(str(error) or type(error).__name__) from error
 
 
-def _none_answers(failures: list[str]) -> LedgerUnavailable:
+async def _new_connection(
+    session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceConnectionCreateStartParams
+) -> None:
+    del session, params
+    if isinstance(context.trace_request_ctx, _Gateway):
+        context.trace_request_ctx.checked = False
+
+
+def _none_answers(failures: dict[str, LedgerUnavailable]) -> LedgerUnavailable:
     return LedgerUnavailable(
-        "no gateway of the ledger answers: " + "; ".join(failures),
+        "no gateway of the ledger answers: " + "; ".join(f"{url}: {error.message}" for url, error in failures.items()),
         hint="check that the ledger runs and that `rpc_urls` in the network file is right; trying again is safe",
     )
 

@@ -270,8 +270,8 @@ class Sender:
         return Entry(call.key, call.function, digest, nonce, raw, unsigned.hash_of(raw))
 
     async def _look(self, entry: Entry) -> tuple[int, RawReceipt | None]:
-        """The account's count of mined transactions, and then the receipt: in this order, so that a count beyond our
-        nonce without our receipt means that another transaction has it.
+        """The account's count of mined transactions, and the receipt. A count beyond our nonce and no receipt means
+        that another transaction has the nonce.
         """
         count, receipt = await self.rpc.batch(
             [
@@ -282,7 +282,11 @@ class Sender:
         for answer in (count, receipt):
             if isinstance(answer, RpcError):
                 raise LedgerUnavailable(f"the ledger answered: {answer.message[:200]}") from answer
-        return int(count, 16), _receipt(receipt)
+        found = _receipt(receipt)
+        if found is None and int(count, 16) > entry.nonce:
+            # Nodes answer a batch in any order: only a receipt asked for after the count is evidence.
+            (found,) = await self._receipts([entry])
+        return int(count, 16), found
 
     async def _pooled(self, entry: Entry) -> bool:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from coincurve import PublicKey
 from eth_hash.auto import keccak
@@ -10,7 +11,7 @@ from eth_hash.auto import keccak
 from printright.errors import WrongKey
 from printright.ledger.contracts import checksummed
 
-HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
+HALF_ORDER = bytes.fromhex("7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Unsigned:
     to: bytes
     data: bytes
 
+    @cached_property
     def _body(self) -> bytes:
         fees = self.fees
         if fees.tip is None:
@@ -55,17 +57,17 @@ class Unsigned:
     def digest(self) -> bytes:
         """What the account signs, 32 bytes."""
         if self.fees.tip is None:
-            return keccak(_list(self._body() + _int(self.chain_id) + b"\x80\x80"))
-        return keccak(b"\x02" + _list(self._body()))
+            return keccak(_list(self._body + _int(self.chain_id) + b"\x80\x80"))
+        return keccak(b"\x02" + _list(self._body))
 
     def signed(self, signature: bytes) -> bytes:
         """The raw transaction. Raises WrongKey for a signature that no network accepts."""
-        r, s, v = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big"), signature[-1]
-        if len(signature) != 65 or v not in (27, 28) or not 0 < s <= HALF_ORDER or r == 0:
+        r, s, v = signature[:32].lstrip(b"\0"), signature[32:64].lstrip(b"\0"), signature[-1]
+        if len(signature) != 65 or v not in (27, 28) or not r or not s or signature[32:64] > HALF_ORDER:
             raise WrongKey("the key made a signature that is not in the ledger's form", hint="check the token's driver")
         if self.fees.tip is None:
-            return _list(self._body() + _int(self.chain_id * 2 + 8 + v) + _int(r) + _int(s))
-        return b"\x02" + _list(self._body() + _int(v - 27) + _int(r) + _int(s))
+            return _list(self._body + _int(self.chain_id * 2 + 8 + v) + _bytes(r) + _bytes(s))
+        return b"\x02" + _list(self._body + _int(v - 27) + _bytes(r) + _bytes(s))
 
     @staticmethod
     def hash_of(raw: bytes) -> bytes:
