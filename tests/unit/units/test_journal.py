@@ -101,7 +101,10 @@ def test_killed_after_each_write_it_goes_on_from_there(tmp_path: Path) -> None:
     )
     path = tmp_path / "jobs.sqlite"
     done = subprocess.run(
-        [sys.executable, "-c", script, str(path), str(Path(__file__).parent)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", script, str(path), str(Path(__file__).parent)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == -9
     assert done.stdout.split() == ["begun", "spent"]
