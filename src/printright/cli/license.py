@@ -97,7 +97,9 @@ def _report(license: License) -> dict[str, Any]:
 
 
 def _write(license: License, path: Path) -> None:
-    path.write_text(json.dumps(license.to_json(), indent=1) + "\n")
+    from printright.services.whole_file import write_whole
+
+    write_whole(path, json.dumps(license.to_json(), indent=1) + "\n", mode=0o644)
 
 
 @verb(app)

@@ -10,7 +10,6 @@ from printright.domain.words import hash_words
 from printright.ledger.port import Ledger
 from printright.services.history import History, JobState, read_history
 
-
 LICENSE_FIELDS = ("issued", "available", "lost", "revoked", "spoiled", "credited", "allowance", "paused", "ended")
 
 

@@ -17,6 +17,7 @@ from printright.domain.ids import Address, ContentId, LicenseId
 from printright.domain.license import Document, License, Limits, units_root
 from printright.errors import BadValue, LedgerRefused
 from printright.ledger.port import Call, Ledger, Receipt
+from printright.services.whole_file import write_whole
 
 GRANT_BATCH = 100
 
@@ -62,9 +63,8 @@ class LicenseBook:
     def draft(self, order: GrantOrder, licensor: Address) -> License:
         """The license for this order: a new one, written to disk, or the one that the reference had before.
 
-        Raises BadValue where the reference was used for an order with other contents.
+        Raises BadValue where the reference was used for an order with other contents, NotWritten for a full disk.
         """
-        path = self._path(order.reference)
         license = self.find(order.reference)
         if license is not None:
             if order.license(licensor, license.document.salt) != license:
@@ -74,12 +74,7 @@ class LicenseBook:
                 )
             return license
         license = order.license(licensor, os.urandom(32))
-        temporary = path.with_suffix(".new")
-        with temporary.open("w") as file:
-            json.dump(license.to_json(), file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_whole(self._path(order.reference), json.dumps(license.to_json(), indent=1))
         return license
 
     def find(self, reference: str) -> License | None:

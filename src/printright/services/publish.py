@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 from printright.domain.ids import ContentId, bytes32
 from printright.errors import BadValue
 from printright.ledger.port import Ledger, Receipt
+from printright.services.whole_file import write_whole
 from printright.vault.details import Details
 from printright.vault.keys import LedgerKey
 from printright.vault.manifest import Custodian
@@ -49,16 +49,9 @@ class DesignShelf:
         folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, design: Design) -> None:
-        """Write a version; whole, and synced, when this returns."""
+        """Write a version; whole, and synced, when this returns. Raises NotWritten."""
         data = {name: value.hex() if isinstance(value, bytes) else value for name, value in vars(design).items()}
-        path = self._folder / f"{design.content.hex()}.json"
-        temporary = path.with_suffix(".new")
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "w") as file:
-            json.dump(data, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_whole(self._folder / f"{design.content.hex()}.json", json.dumps(data, indent=1))
 
     def all(self) -> list[Design]:
         """Every version on the shelf."""

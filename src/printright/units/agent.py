@@ -13,6 +13,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -31,7 +32,7 @@ from printright.errors import (
 from printright.ledger.port import Ledger, Receipt
 from printright.services.members import now_s, typed_domain
 from printright.units.driver import Driver, Progress
-from printright.units.journal import JobEntry, JobJournal, Stage
+from printright.units.journal import JobEntry, JobJournal, JobJournalUnavailable, Stage
 from printright.units.keyring import DesignKeys
 from printright.units.report import Reporter
 from printright.units.shelf import LicenseShelf
@@ -232,7 +233,9 @@ class Agent:
                 attempt = 0
             except CouldNotCheck as error:
                 log.warning("job %s: %s", entry.job.hex(), error)
-                await asyncio.to_thread(self._journal.update, entry, note=str(error))
+                # The note is for the operator; with a full disk it is only in the log.
+                with suppress(JobJournalUnavailable):
+                    await asyncio.to_thread(self._journal.update, entry, note=str(error))
                 await self._pause_before_retry(attempt)
                 attempt += 1
 
@@ -275,10 +278,9 @@ class Agent:
     async def _print(self, entry: JobEntry, license: License) -> None:
         if entry.runs_begun > entry.runs_ended:
             # The agent was killed in this run: what lies on the bed is not a part.
-            entry = await self._end_run(entry, Outcome.FAILED, "the agent stopped during the run")
-            await self._ask(entry, "a run was cut off: clear the bed, then continue or finish")
+            await self._end_run(entry, Outcome.FAILED, "a run was cut off: clear the bed, then continue or finish")
             return
-        if self._cancelled:
+        if self._cancelled or entry.runs_ended == entry.runs:
             await self._report(entry, ())
             return
         await self._ledger.wait_final(await self._start(entry, license))
@@ -294,12 +296,6 @@ class Agent:
                 entry = await self._run_once(entry, package)
                 if entry.stage is Stage.WAITING:
                     return
-                if entry.runs_ended < entry.runs and not self._settings.clears_bed_itself:
-                    await self._ask(entry, "clear the bed, then continue")
-                    return
-        if entry.inspect and not self._cancelled:
-            await self._ask(entry, "look at the parts, then finish and name the failed copies")
-            return
         await self._report(entry, ())
 
     async def _run_once(self, entry: JobEntry, package: UnlockedPackage) -> JobEntry:
@@ -311,26 +307,58 @@ class Agent:
             outcome = await self.driver.print(
                 _chunks(package), total_bytes=package.details.size_bytes, on_progress=self._on_progress
             )
-        except (MachineUnavailable, Refused) as error:
-            entry = await self._end_run(entry, Outcome.FAILED, str(error))
-            return await self._ask(entry, f"the run failed: {error}; continue or finish")
+        except MachineUnavailable as error:
+            # No line of the file has left: the run has not begun.
+            entry = await asyncio.to_thread(self._journal.update, entry, runs_begun=entry.runs_ended)
+            return await self._ask(entry, f"the machine does not answer: {error}; continue or finish")
+        except Refused as error:
+            return await self._end_run(entry, Outcome.FAILED, f"the run failed: {error}; continue or finish")
         if outcome.completed:
-            return await self._end_run(entry, Outcome.GOOD, "")
-        entry = await self._end_run(entry, Outcome.FAILED, outcome.reason)
-        if self._cancelled:
-            return entry
-        return await self._ask(entry, f"the run failed: {outcome.reason}; continue or finish")
+            return await self._end_run(entry, Outcome.GOOD)
+        return await self._end_run(entry, Outcome.FAILED, f"the run failed: {outcome.reason}; continue or finish")
 
     def _on_progress(self, progress: Progress) -> None:
         self._progress = progress
 
-    async def _end_run(self, entry: JobEntry, outcome: Outcome, note: str) -> JobEntry:
-        outcomes = entry.outcomes + (outcome,) * entry.parts_per_run
-        return await asyncio.to_thread(
-            self._journal.update, entry, runs_ended=entry.runs_ended + 1, outcomes=outcomes, note=note
-        )
+    async def _end_run(self, entry: JobEntry, outcome: Outcome, failure: str = "") -> JobEntry:
+        """Journal a run's outcome, and in the same write whether the operator is asked before the next.
+
+        In two writes, a crash between them would start the next run on top of the part that lies there.
+        """
+        ended = entry.runs_ended + 1
+        question = ""
+        if self._cancelled:
+            pass
+        elif outcome is Outcome.FAILED:
+            question = failure
+        elif ended < entry.runs and not self._settings.clears_bed_itself:
+            question = "clear the bed, then continue"
+        elif ended == entry.runs and entry.inspect:
+            question = "look at the parts, then finish and name the failed copies"
+        changes = {
+            "runs_ended": ended,
+            "outcomes": entry.outcomes + (outcome,) * entry.parts_per_run,
+            "stage": Stage.WAITING if question else Stage.PRINTING,
+            "note": question or failure,
+        }
+        self._forget_words()
+        attempt = 0
+        while True:
+            try:
+                return await asyncio.to_thread(self._journal.update, entry, **changes)
+            except JobJournalUnavailable as error:
+                # Only this process knows how the run ended: it must not lose that to a full disk.
+                log.error("job %s: %s", entry.job.hex(), error)
+                await self._pause_before_retry(attempt)
+                attempt += 1
+
+    def _forget_words(self) -> None:
+        # What was said to an earlier question is no answer to the next.
+        while not self._words.empty():
+            self._words.get_nowait()
 
     async def _ask(self, entry: JobEntry, question: str) -> JobEntry:
+        self._forget_words()
         return await asyncio.to_thread(self._journal.update, entry, stage=Stage.WAITING, note=question)
 
     async def _wait(self, entry: JobEntry) -> None:

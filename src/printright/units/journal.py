@@ -20,7 +20,11 @@ from typing import Any
 
 from printright.domain.ids import JobId, LicenseId
 from printright.domain.job import Outcome
-from printright.errors import AlreadyRunning, Misuse, PrintrightError
+from printright.errors import AlreadyRunning, CouldNotCheck, Misuse
+
+
+class JobJournalUnavailable(CouldNotCheck):
+    """The unit's journal could not be read or written (disk full, disk gone): the step was not taken."""
 
 
 class Stage(StrEnum):
@@ -84,10 +88,16 @@ create unique index if not exists jobs_sequence on jobs (sequence) where stage !
 
 
 class JobJournal:
-    """The journal of one unit, held by one process at a time. Raises AlreadyRunning where another holds it."""
+    """The journal of one unit, held by one process at a time.
+
+    Raises AlreadyRunning where another holds it, JobJournalUnavailable.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._lock_file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._path = path
+        self._mutex = threading.Lock()
+        with self._trouble():
+            self._lock_file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -95,12 +105,25 @@ class JobJournal:
             raise AlreadyRunning(
                 f"another agent holds the journal {path}", hint="one unit has one agent; stop the other one first"
             ) from None
-        path.touch(mode=0o600, exist_ok=True)
-        self._mutex = threading.Lock()
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            with self._trouble():
+                self._open()
+        except BaseException:
+            os.close(self._lock_file)
+            raise
+
+    def _open(self) -> None:
+        self._path.touch(mode=0o600, exist_ok=True)
+        self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = full")
         self._db.executescript(_SCHEMA)
+        # A new file survives a power cut only with its name.
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     def close(self) -> None:
         """Let go of the file and its lock."""
@@ -130,17 +153,17 @@ class JobJournal:
 
     def open_job(self) -> JobEntry | None:
         """The job that is not finished yet, or None."""
-        with self._mutex:
+        with self._mutex, self._trouble():
             return self._open_job()
 
     def get(self, job: JobId) -> JobEntry | None:
         """The newest order with this job id, or None."""
-        with self._mutex:
+        with self._mutex, self._trouble():
             return self._one("where job = ? order by number desc", (job,))
 
     def all(self) -> list[JobEntry]:
         """All jobs, the newest first."""
-        with self._mutex:
+        with self._mutex, self._trouble():
             rows = self._db.execute(f"select {', '.join(_COLUMNS)} from jobs order by number desc")  # noqa: S608
             return [_from_row(row) for row in rows]
 
@@ -154,20 +177,24 @@ class JobJournal:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._mutex:
+        with self._mutex, self._trouble():
             try:
                 self._db.execute("begin immediate")
                 yield
                 self._db.execute("commit")
-            except sqlite3.OperationalError as error:
-                self._rollback()
-                raise PrintrightError(
-                    f"the unit's journal cannot be written: {error}",
-                    hint="nothing was spent or printed for this step; free disk space and start the agent again",
-                ) from error
             except BaseException:
                 self._rollback()
                 raise
+
+    @contextmanager
+    def _trouble(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise JobJournalUnavailable(
+                f"the unit's journal {self._path} cannot be used: {error}; this step was not taken",
+                hint="make room on its disk; the agent goes on from the step before",
+            ) from error
 
     def _rollback(self) -> None:
         if self._db.in_transaction:

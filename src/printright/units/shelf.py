@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from printright.domain.ids import LicenseId
 from printright.domain.license import License
 from printright.errors import BadValue
+from printright.services.whole_file import write_whole
 
 
 class LicenseShelf:
@@ -19,14 +19,8 @@ class LicenseShelf:
         folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, license: License) -> None:
-        """Keep a license; whole or not at all."""
-        path = self._path(license.id)
-        temporary = path.with_suffix(".new")
-        with temporary.open("w") as file:
-            json.dump(license.to_json(), file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        """Keep a license; whole or not at all. Raises NotWritten."""
+        write_whole(self._path(license.id), json.dumps(license.to_json(), indent=1))
 
     def get(self, id: LicenseId) -> License:
         """Raises BadValue for a license that is not here."""
