@@ -83,8 +83,9 @@ class Network:
         lines = []
         for field in fields(self):
             value = getattr(self, field.name)
-            # A JSON string without DEL is a TOML basic string, and so are lists of them and integers.
-            text = json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=True)
+            # JSON's strings are TOML's basic strings but for DEL; lists of them and whole numbers are the same.
+            text = json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+            text = text.replace("\x7f", "\\u007f")
             lines.append(f"{field.name} = {text}\n")
         return "".join(lines)
 

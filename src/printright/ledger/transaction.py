@@ -62,7 +62,7 @@ class Unsigned:
 
     def signed(self, signature: bytes) -> bytes:
         """The raw transaction. Raises WrongKey for a signature that no network accepts."""
-        r, s, v = signature[:32].lstrip(b"\0"), signature[32:64].lstrip(b"\0"), signature[-1]
+        r, s, v = signature[:32].lstrip(b"\0"), signature[32:64].lstrip(b"\0"), sum(signature[64:])
         if len(signature) != 65 or v not in (27, 28) or not r or not s or signature[32:64] > HALF_ORDER:
             raise WrongKey("the key made a signature that is not in the ledger's form", hint="check the token's driver")
         if self.fees.tip is None:
@@ -79,7 +79,7 @@ def signer_of(digest: bytes, signature: bytes) -> str:
     """The account that made the signature. Raises WrongKey for nonsense."""
     try:
         key = PublicKey.from_signature_and_message(signature[:64] + bytes([signature[64] - 27]), digest, hasher=None)
-    except (ValueError, IndexError, Exception) as error:
+    except Exception as error:  # coincurve raises no narrower one
         raise WrongKey("the key made a signature that cannot be read") from error
     return checksummed(keccak(key.format(compressed=False)[1:])[12:])
 
