@@ -36,53 +36,59 @@ class Positions:
         self.moved = 0.0
 
     def line(self, x: float | None, y: float | None, z: float | None, e: float | None) -> None:
-        """A straight move to, or by, these values. Raises OutOfBounds."""
+        """A straight move to, or by, these values. Raises OutOfBounds, and then nothing has changed."""
+        step = 0.0
+        if e is not None:
+            step = e if self.e_relative else e - self.e
+            if not -self._e_step <= step <= self._e_step:
+                raise OutOfBounds(f"one move feeds more than {self._e_step:g} mm of filament")
         if self.relative:
             self._by(x, y, z)
         else:
+            (x_low, x_high), (y_low, y_high), (z_low, z_high) = self._bounds
+            if x is not None and not x_low <= x <= x_high:
+                raise OutOfBounds("X is outside the build volume")
+            if y is not None and not y_low <= y <= y_high:
+                raise OutOfBounds("Y is outside the build volume")
+            if z is not None and not z_low <= z <= z_high:
+                raise OutOfBounds("Z is outside the build volume")
             xyz = self.xyz
             if x is not None:
-                low, high = self._bounds[0]
-                if not low <= x <= high:
-                    raise OutOfBounds("X is outside the build volume")
                 xyz[0] = x
             if y is not None:
-                low, high = self._bounds[1]
-                if not low <= y <= high:
-                    raise OutOfBounds("Y is outside the build volume")
                 xyz[1] = y
             if z is not None:
-                low, high = self._bounds[2]
-                if not low <= z <= high:
-                    raise OutOfBounds("Z is outside the build volume")
                 xyz[2] = z
-        if e is not None:
-            self._extrude(e)
-
-    def _extrude(self, e: float) -> None:
-        step = e if self.e_relative else e - self.e
-        if not -self._e_step <= step <= self._e_step:
-            raise OutOfBounds(f"one move feeds more than {self._e_step:g} mm of filament")
         self.e += step
         self.moved += step
 
     def _by(self, *steps: float | None) -> None:
+        xyz, drift = list(self.xyz), list(self._drift)
         for axis, step in enumerate(steps):
             if step is None:
                 continue
-            place = self.xyz[axis]
+            place = xyz[axis]
             low, high = self._bounds[axis]
             if place is None:
-                self._drift[axis] += step
-                if abs(self._drift[axis]) > self._unhomed:
+                drift[axis] += step
+                if abs(drift[axis]) > self._unhomed:
                     raise OutOfBounds(f"{'XYZ'[axis]} moves relatively from an unknown place")
             elif not low - ROUNDING_MM <= place + step <= high + ROUNDING_MM:
                 raise OutOfBounds(f"{'XYZ'[axis]} is outside the build volume")
             else:
-                self.xyz[axis] = place + step
+                xyz[axis] = place + step
+        self.xyz, self._drift = xyz, drift
 
     def arc(self, clockwise: bool, values: dict[str, float]) -> None:
-        """G2 and G3: the whole arc must stay inside, not only its end. Raises OutOfBounds."""
+        """G2 and G3: the whole arc must stay inside, not only its end. Raises OutOfBounds; nothing has changed then."""
+        before = list(self.xyz), self._drift, self.e, self.moved
+        try:
+            self._arc(clockwise, values)
+        except OutOfBounds:
+            self.xyz, self._drift, self.e, self.moved = before
+            raise
+
+    def _arc(self, clockwise: bool, values: dict[str, float]) -> None:
         x, y, _ = self.xyz
         if x is None or y is None:
             raise OutOfBounds("an arc starts from an unknown place")
