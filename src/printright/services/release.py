@@ -45,8 +45,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MAX_ANSWER_BYTES = 64 * 1024
-# With more wrong shares around than this many combinations can sort out, more custodians lie than the threshold allows.
-MAX_COMBINATIONS = 20_000
+# For each new share. It sorts out any t-1 liars of up to ten custodians, and keeps liars from keeping a unit busy.
+MAX_COMBINATIONS = 1000
 
 _JSON = {"Content-Type": "application/json"}
 # Not final yet, too many requests, could not check, timed out on the way, a proxy without a custodian behind it.
@@ -195,7 +195,10 @@ class _Collection:
             if news.share is not None:
                 self._notes[_Kind.LATER].pop(news.custodian, None)
                 self._shares[news.custodian] = news.share
-                key = self._combine(news.custodian)
+                if len(self._shares) <= self._threshold:
+                    key = self._combine(news.custodian)
+                else:  # somebody lies: many combinations may be to be tried
+                    key = await asyncio.to_thread(self._combine, news.custodian)
                 if key is not None:
                     return key
                 more += len(self._shares) >= self._threshold
@@ -296,8 +299,9 @@ class _Collection:
         subsets = itertools.combinations(others, self._threshold - 1)
         for subset in itertools.islice(subsets, MAX_COMBINATIONS):
             chosen = {newest, *subset}
+            shares = sorted((self._shares[each] for each in chosen), key=lambda share: share.index)
             try:
-                key = combine([self._shares[each] for each in chosen], self._threshold)
+                key = combine(shares, self._threshold)
             except PrintrightError:
                 continue
             if self._manifest.check_key(key):

@@ -152,6 +152,8 @@ async def test_anything_else_in_a_fields_place_is_refused(url: str, custody: Sce
     await asyncio.to_thread(any_bytes)
 
     whole = encode_request(ask(custody, A))
+    for odd in (whole.replace(b'"0x', b'"\xff', 1), whole.replace(b'"0x', b'"\\ud800', 1)):
+        assert (await post(url, odd))[0] == 400
     for cut in range(0, len(whole), 97):
         assert (await post(url, whole[:cut]))[0] == 400
     assert (await post(url, json.dumps({**good, "force": True}).encode()))[0] == 400

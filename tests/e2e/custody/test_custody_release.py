@@ -10,6 +10,7 @@ import logging
 import os
 import resource
 import signal
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -31,17 +32,20 @@ from custody_scene import (
     custodians,
     logged,
     post,
+    scene,
     sending,
     start_job,
 )
 from custody_vault import ledger_key, signed_manifest, unsealing_key
 
+from printright.domain.ids import Address
 from printright.domain.release import share_info
 from printright.domain.words import EMPTY_32, TypedDomain, checksum, keccak
-from printright.errors import BadSettings, CustodianUnavailable, ReleaseRefused
-from printright.services.release import Asking
+from printright.errors import BadSettings, CustodianUnavailable, ReleaseRefused, WrongKey
+from printright.services.release import Asking, collect_design_key
 from printright.services.share_request import STATUS_PATH, SignedRequest, encode_request
 from printright.vault.custody import open_share
+from printright.vault.keys import LedgerKey, UnsealingKey
 from printright.vault.sealing import seal
 
 pytestmark = pytest.mark.needs("anvil")
@@ -81,6 +85,66 @@ async def test_asked_again_after_a_lost_answer_it_answers_again_and_marks_it(cus
             shares.add(custody.unit_unsealing.open(base64.b64decode(answer["sealed"]), info))
     assert shares == {open_share(custody.manifest, custody.custodian_keys[A]).to_bytes()}
     assert [entry.repeat for entry in logged(tmp_path, A)] == [False, True, True]
+
+
+def test_one_of_one_at_the_rights_holders_node(tmp_path: Path) -> None:
+    with scene(tmp_path, threshold=1, count=1) as alone:
+
+        async def print_one() -> bytes:
+            await start_job(alone, tmp_path)
+            async with custodians(alone, tmp_path) as urls:
+                return await collect(alone, urls)
+
+        assert asyncio.run(print_one()) == alone.design_key
+    assert len(logged(tmp_path, A)) == 1
+
+
+class Token(LedgerKey, UnsealingKey):
+    """Keys that live elsewhere and take their time; pulled out, they say so."""
+
+    def __init__(self, ledger: LedgerKey, unsealing: UnsealingKey, *, pulled_out: bool = False) -> None:
+        self._ledger, self._unsealing, self._pulled_out = ledger, unsealing, pulled_out
+
+    @property
+    def address(self) -> Address:
+        return self._ledger.address
+
+    @property
+    def public_key(self) -> bytes:
+        return self._unsealing.public_key
+
+    def sign_digest(self, digest: bytes) -> bytes:
+        assert threading.current_thread() is not threading.main_thread()
+        if self._pulled_out:
+            raise WrongKey("the token is gone", hint="plug it in again")
+        return self._ledger.sign_digest(digest)
+
+    def open(self, sealed: bytes, info: bytes) -> bytes:
+        assert threading.current_thread() is not threading.main_thread()
+        return self._unsealing.open(sealed, info)
+
+
+async def test_keys_in_tokens_are_asked_in_a_thread_and_may_fail(custody: Scene, tmp_path: Path) -> None:
+    await start_job(custody, tmp_path)
+    keys = {address: Token(UNIT, key) for address, key in custody.custodian_keys.items()}
+    tokens = dataclasses.replace(custody, custodian_keys=keys, unit_unsealing=Token(UNIT, custody.unit_unsealing))
+    async with custodians(tokens, tmp_path) as urls, aiohttp.ClientSession() as session:
+        for pulled_out in (False, True):
+            token = Token(UNIT, custody.unit_unsealing, pulled_out=pulled_out)
+            asked = collect_design_key(
+                custody.manifest,
+                custody.job(),
+                urls,
+                unit_key=token,
+                unsealing_key=token,
+                session=session,
+                asking=QUICK,
+            )
+            if pulled_out:
+                with pytest.raises(WrongKey, match="token is gone"):
+                    await asked
+            else:
+                assert await asked == custody.design_key
 
 
 async def test_two_may_be_away_and_three_may_not(custody: Scene, tmp_path: Path) -> None:
@@ -165,6 +229,30 @@ async def test_two_liars_among_five_change_nothing(custody: Scene, tmp_path: Pat
         finally:
             for server in servers:
                 server.close()
+
+
+async def test_an_endless_answer_is_not_listened_to(custody: Scene, tmp_path: Path) -> None:
+    # Red without MAX_ANSWER_BYTES in `_post`: the unit then takes what comes until its time is up.
+    sent = 0
+
+    async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        try:
+            while True:
+                writer.write(b" " * 65_536)
+                await writer.drain()
+                sent += 65_536
+        except ConnectionError:
+            writer.close()
+
+    await start_job(custody, tmp_path)
+    async with custodians(custody, tmp_path) as urls:
+        server = await asyncio.start_server(pour, "127.0.0.1", 0)
+        async with server:
+            urls[A] = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            assert await collect(custody, urls) == custody.design_key
+    assert sent < 32 * 1024 * 1024  # what fits between two sockets
 
 
 async def test_wrong_shares_are_named(custody: Scene, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -256,9 +256,8 @@ asyncio.run(main())
 async def test_killed_at_every_write_point_no_recorded_release_is_lost(path: Path, point: str, count: int) -> None:
     # Call 1 is the title. With `os.write` behind the answer, "before write" loses what was said to be recorded.
     here = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    ended = subprocess.run(
-        [sys.executable, "-c", KILLED, str(path), point, str(count), here], capture_output=True, timeout=60, check=False
-    )
+    command = [sys.executable, "-c", KILLED, str(path), point, str(count), here]
+    ended = await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=60, check=False)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     said = [int(line) for line in ended.stdout.split()]
     with opened(path) as log:
