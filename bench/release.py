@@ -15,9 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
-sys.path.insert(0, str(ROOT / "tests" / "e2e" / "custody"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "e2e" / "custody"))
 
 import aiohttp
 from custody_scene import CUSTODIANS, UNIT, Scene, scene, settings, start_job
@@ -30,6 +29,7 @@ from printright.ledger.network import Network
 from printright.services.custodian_http import serve_custodian
 from printright.services.release import collect_design_key
 
+ROOT = Path(__file__).parent.parent
 WARM_UP, RELEASES = 100, 1000
 
 
