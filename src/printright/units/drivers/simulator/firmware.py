@@ -141,8 +141,10 @@ class Firmware:
             self._out.append(b"echo:busy: processing\n")
             self._busy_at_s = now_s + self._settings.busy_s
         if now_s >= self._temperature_at_s:
-            self._out.append(b" " + self._temperatures(now_s) + b"\n")
-            self._temperature_at_s = now_s + self._report_s if self._report_s else inf
+            waits = b" W:?" if self._waits_for_heat else b""
+            self._out.append(b" " + self._temperatures(now_s) + waits + b"\n")
+            every_s = 1.0 if self._waits_for_heat else self._report_s
+            self._temperature_at_s = now_s + every_s if every_s else inf
         return self._say()
 
     def wakes_s(self) -> float:
@@ -303,24 +305,25 @@ class Firmware:
         self._until_s, self._pending = until_s, reply
         if self._settings.busy_s:
             self._busy_at_s = now_s + self._settings.busy_s
-        if self._waits_for_heat and isinf(self._temperature_at_s):
-            self._temperature_at_s = now_s + 1.0
+        if self._waits_for_heat:
+            self._temperature_at_s = min(self._temperature_at_s, now_s + 1.0)
 
     def _strike(self) -> bool:
-        """The faults that come at a certain command; True where nothing of the buffer is left to do."""
+        """The faults that come at a certain command, once; True where nothing of the buffer is left to do."""
         faults = self._faults
-        if self.accepted == faults.reset_at:
+        at = faults.reset_at or faults.runaway_at or faults.unplug_at
+        if self.accepted < at:
+            return False
+        self._strikes = False
+        if faults.reset_at:
             said = self._out
             self._boot()
             self._out = [*said, BANNER]
-            return True
-        if self.accepted == faults.runaway_at:
+        elif faults.runaway_at:
             self._kill(b"Error:Thermal Runaway, system stopped! Heater_ID: 0\n")
-            return True
-        if self.accepted == faults.unplug_at:
+        else:
             self.unplugged = True
-            return True
-        return False
+        return True
 
     def stall(self, seconds: float, now_s: float) -> None:
         """Say nothing for a while, as a controller that is busy elsewhere."""
