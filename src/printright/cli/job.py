@@ -163,7 +163,7 @@ def history() -> None:
 @verb(app)
 @click.argument("license", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--unit", required=True, help="The unit: its address or its enrolment.json.")
-@click.option("--sequence", required=True, type=int, help="The unit's number of that job, see `ledger jobs --json`.")
+@click.option("--sequence", required=True, type=int, help="The unit's number of that job, see `ledger jobs`.")
 @click.option("--credit", "credited", default=0, show_default=True, help="Copies to give back; the others are lost.")
 async def close(license: Path, unit: str, sequence: int, credited: int) -> None:
     """End a job that was given up, or not finished by its deadline. For the licensor."""

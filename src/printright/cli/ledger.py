@@ -101,6 +101,7 @@ async def jobs() -> None:
         {
             "job": job.id.hex(),
             "unit": job.unit,
+            "sequence": job.sequence,
             "license": job.license.hex(),
             "quantity": job.quantity,
             "state": str(job.state),
@@ -110,4 +111,7 @@ async def jobs() -> None:
         }
         for job in history.jobs.values()
     ]
-    result(rows, table(rows, "job", "unit", "quantity", "state", "good", "failed", "block", empty="no jobs yet"))
+    result(
+        rows,
+        table(rows, "job", "unit", "sequence", "quantity", "state", "good", "failed", "block", empty="no jobs yet"),
+    )
