@@ -190,9 +190,11 @@ class JobJournal:
     def _trouble(self) -> Iterator[None]:
         try:
             yield
+        except sqlite3.IntegrityError:
+            raise
         except (sqlite3.Error, OSError) as error:
             raise JobJournalUnavailable(
-                f"the unit's journal {self._path} cannot be used: {error}; this step was not taken",
+                f"the unit's journal cannot be written or read: {error}; this step was not taken",
                 hint="make room on its disk; the agent goes on from the step before",
             ) from error
 
