@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 import json
@@ -46,7 +45,7 @@ def command(function: Callable[..., Any], name: str) -> click.Command:
     def run(*args: Any, **kwargs: Any) -> None:
         try:
             if inspect.iscoroutinefunction(function):
-                asyncio.run(_until_terminated(function(*args, **kwargs)))
+                _run_until_terminated(function(*args, **kwargs))
             else:
                 function(*args, **kwargs)
         except PrintrightError as error:
@@ -59,8 +58,6 @@ def command(function: Callable[..., Any], name: str) -> click.Command:
             fail(_first(ours))
         except KeyboardInterrupt:
             sys.exit(130)
-        except asyncio.CancelledError:
-            sys.exit(143)
 
     home = click.Option(
         ["--home"],
@@ -81,12 +78,21 @@ def command(function: Callable[..., Any], name: str) -> click.Command:
     return made
 
 
-async def _until_terminated(work: Coroutine[Any, Any, None]) -> None:
-    # A service manager's SIGTERM ends a server as Ctrl-C does: a print is cancelled, files and sockets are closed.
-    task = asyncio.current_task()
-    assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    await work
+def _run_until_terminated(work: Coroutine[Any, Any, None]) -> None:
+    # Imported here: the commands of a machine's operator need no event loop, and are not to wait for one.
+    import asyncio
+
+    async def terminable() -> None:
+        # A service manager's SIGTERM ends a server as Ctrl-C does: a print is cancelled, files and sockets are closed.
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        await work
+
+    try:
+        asyncio.run(terminable())
+    except asyncio.CancelledError:
+        sys.exit(143)
 
 
 def _remember(name: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
