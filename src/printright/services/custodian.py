@@ -40,7 +40,7 @@ from printright.vault.sealing import seal
 log = logging.getLogger(__name__)
 
 _HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
-_MANIFESTS_KEPT = 256
+_PACKAGES_KEPT = 256
 _UNITS_KEPT = 10_000
 
 
@@ -82,7 +82,7 @@ class Custodian:
         self._limits = limits or CustodianLimits()
         self._rates = _Rates(self._limits.unit_requests_per_s, self._limits.unit_burst)
         self._busy = 0
-        self._manifests: OrderedDict[bytes, Manifest] = OrderedDict()
+        self._packages: OrderedDict[bytes, _Package] = OrderedDict()
         # Where the newest block is final by the network's rule, one look at the ledger is enough.
         self._lags = not isinstance(ledger.network.policy, SingleNode | BftSeal)
 
@@ -100,25 +100,23 @@ class Custodian:
             raise TooManyRequests("the custodian is busy", retry_after_s=1)
         self._busy += 1
         try:
-            manifest = self._manifest(signed.manifest)
-            index = _index_of(manifest, self.address)
-            claims = PackageClaims(manifest.digest, manifest.owner, manifest.content_id)
+            package = self._package(signed.manifest)
             view = await self._look(request.unit, request.terms)
-            release = decide(request, signer, claims, view, self.domain, self.address, now_s)
+            release = decide(request, signer, package.claims, view, self.domain, self.address, now_s)
             if isinstance(self._key, SoftwareUnsealingKey):
-                sealed = self._reseal(manifest, index, release)
+                sealed = self._reseal(package, release)
             else:  # a token takes its time
-                sealed = await asyncio.to_thread(self._reseal, manifest, index, release)
-            entry = await self.releases.record(release, index, digest, now_s)
+                sealed = await asyncio.to_thread(self._reseal, package, release)
+            entry = await self.releases.record(release, package.index, digest, now_s)
         finally:
             self._busy -= 1
-        return SealedShare(index, sealed, entry.repeat)
+        return SealedShare(package.index, sealed, entry.repeat)
 
-    def _reseal(self, manifest: Manifest, index: int, release: Release) -> bytes:
-        share = open_share(manifest, self._key)
-        if share.index != index:
-            raise WrongKey(f"the package has this key at place {share.index}, and this account at place {index}")
-        return seal(release.unit_key, share.to_bytes(), share_info(release.job, release.manifest, index))
+    def _reseal(self, package: _Package, release: Release) -> bytes:
+        share = open_share(package.manifest, self._key)
+        if share.index != package.index:
+            raise WrongKey(f"the package has this key at place {share.index}, and this account at {package.index}")
+        return seal(release.unit_key, share.to_bytes(), share_info(release.job, release.manifest, share.index))
 
     async def _look(self, unit: Address, terms: Terms) -> LedgerView:
         try:
@@ -137,13 +135,26 @@ class Custodian:
         facts = await self._ledger.call("release_facts", unit, terms.abi(), block=block)
         return ReleaseFacts(block=block, **facts._asdict())
 
-    def _manifest(self, raw: bytes) -> Manifest:
+    def _package(self, raw: bytes) -> _Package:
         # Parsing checks the owner's signature; a manifest is asked for by many jobs.
-        manifest = self._manifests.pop(raw, None) or Manifest.from_json(raw)
-        self._manifests[raw] = manifest
-        if len(self._manifests) > _MANIFESTS_KEPT:
-            self._manifests.popitem(last=False)
-        return manifest
+        package = self._packages.pop(raw, None)
+        if package is None:
+            manifest = Manifest.from_json(raw)
+            claims = PackageClaims(manifest.digest, manifest.owner, manifest.content_id)
+            package = _Package(manifest, claims, _index_of(manifest, self.address))
+        self._packages[raw] = package
+        if len(self._packages) > _PACKAGES_KEPT:
+            self._packages.popitem(last=False)
+        return package
+
+
+@dataclass(frozen=True)
+class _Package:
+    """A manifest with its signature checked, what it claims, and the number of this custodian's share in it."""
+
+    manifest: Manifest
+    claims: PackageClaims
+    index: int
 
 
 def _index_of(manifest: Manifest, custodian: Address) -> int:

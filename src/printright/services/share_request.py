@@ -7,6 +7,7 @@ that only the unit can open. Binary values are hexadecimal, the sealed share is 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import msgspec
 
@@ -19,6 +20,8 @@ from printright.errors import BadValue
 PATH = "/v1/release"
 STATUS_PATH = "/v1/status"
 _FORMAT = "share-request/1"
+
+_address = lru_cache(maxsize=1024)(checksum)
 
 
 @dataclass(frozen=True)
@@ -117,8 +120,8 @@ def decode_request(body: bytes) -> SignedRequest:
         terms = wire.terms
         return SignedRequest(
             request=ShareRequest(
-                custodian=checksum(wire.custodian),
-                unit=checksum(wire.unit),
+                custodian=_address(wire.custodian),
+                unit=_address(wire.unit),
                 unit_key=_unhex(wire.unit_key, 65),
                 job=JobId(_unhex(wire.job, 32)),
                 sequence=wire.sequence,
