@@ -25,7 +25,6 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from e2e.ledger.anvil import Anvil, Key, anvil  # noqa: E402
-
 from printright.errors import LedgerRefused  # noqa: E402
 from printright.ledger.contracts import contract, gas_limit  # noqa: E402
 from printright.ledger.evm import deploy, open_ledger  # noqa: E402

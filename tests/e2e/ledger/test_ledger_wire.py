@@ -19,7 +19,7 @@ pytestmark = pytest.mark.needs("anvil")
 
 @pytest.mark.parametrize("fault", ["lose request", "lose answer", "double"])
 async def test_every_request_suffers_once(site: Site, tmp_path: Path, fault: str) -> None:
-    """Each request in turn, ten times over. Red with a nonce taken anew for a repeat (no look-up of known keys)."""
+    """Each request in turn, ten times over. Red without the look-up of known keys in sending.Sender._prepare."""
     admitted = 0
     for number in range(30):
         member = Key.named(f"{fault} {number}").address

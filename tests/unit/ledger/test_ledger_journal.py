@@ -53,6 +53,13 @@ def test_what_was_recorded_is_there_after_opening_again(journal: Journal) -> Non
     assert again.unsettled() == [entry(6)]
 
 
+def test_every_commit_goes_to_the_disk(journal: Journal) -> None:
+    """A power cut cannot be tested here, the setting that stands against it can."""
+    connection = journal._db
+    assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
 def test_many_keys_are_found(journal: Journal) -> None:
     journal.record(entry(i) for i in range(1_300))
     assert len(journal.entries([f"key {i}" for i in range(2_000)])) == 1_300
