@@ -15,7 +15,8 @@ from typing import Any
 from tests.contracts import accounts as a
 from tests.contracts import scene as s
 from tests.contracts.accounts import EMPTY, REGISTRAR, ZERO, Account, word
-from tests.contracts.chain import ADDRESS, CHAIN_ID, abi
+from tests.contracts.chain import abi
+from tests.contracts.life_nouns import Design, Job, License, Unit
 from tests.contracts.scene import Made, Scene
 
 MOST = 2**31 - 1
@@ -31,78 +32,6 @@ ONCE = {
     "enroll_unit", "publish", "publish_version", "withdraw", "grant", "grant_many", "revoke", "assign",
     "start_job", "close_job", "check_out",
 }  # fmt: skip
-
-
-@dataclass
-class License:
-    licensor: Account
-    licensee: Account
-    terms: s.Terms
-    design: bytes
-    units: tuple[Account, ...]
-    issued: int
-    available: int
-    allowance: int
-    running: int = 0
-    unknown: int = 0
-    good: int = 0
-    lost: int = 0
-    revoked: int = 0
-    spoiled: int = 0
-    credited: int = 0
-    paused: bool = False
-    ended: bool = False
-
-    @property
-    def hash(self) -> bytes:
-        return a.terms_hash(self.licensee.address, self.terms)
-
-    @property
-    def id(self) -> bytes:
-        return a.license_of(self.licensor.address, self.hash)
-
-    @property
-    def expiry(self) -> int:
-        return self.terms[1] >> 128
-
-    def proof(self, unit: Account) -> tuple[bytes, ...]:
-        """Of one or two units."""
-        return tuple(a.unit_leaf(u.address) for u in self.units if u != unit) if len(self.units) == 2 else ()
-
-    def allows(self, unit: Account) -> bool:
-        return not self.units or unit in self.units
-
-
-@dataclass
-class Job:
-    license: License
-    unit: Account
-    sequence: int
-    quantity: int
-    deadline: int
-    state: str = "running"
-    made: Made | None = None
-
-    @property
-    def id(self) -> bytes:
-        return a.job_of(CHAIN_ID, ADDRESS, self.license.id, self.unit.address, self.sequence)
-
-
-@dataclass
-class Unit:
-    operator: Account
-    builder: Account | None
-    active: bool = True
-    enrolment: int = 1
-    last: Job | None = None
-    sequence: int = 0
-
-
-@dataclass
-class Design:
-    owner: Account
-    parts: int
-    withdrawn: bool = False
 
 
 @dataclass

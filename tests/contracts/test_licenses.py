@@ -7,8 +7,7 @@ from tests.contracts import accounts as a
 from tests.contracts import scene as s
 from tests.contracts.accounts import EMPTY, word
 from tests.contracts.scene import Made, Scene
-
-MOST = 2**31 - 1
+from tests.contracts.settings import MOST, job_slot
 
 
 def counts(scene: Scene, license: bytes) -> dict[str, int]:
@@ -347,11 +346,6 @@ def test_the_last_sequence_number_works(scene: Scene) -> None:
     job = scene.view("job", s.UNIT.address)
     assert (job.sequence, job.quantity) == (2**24 - 1, 2)
     finish(scene, license, 2, 0)
-
-
-def job_slot(unit: a.Account) -> int:
-    """Where a unit's job lies: mapping 7 of module registry."""
-    return int.from_bytes(a.keccak((7).to_bytes(32, "big") + unit.address.rjust(32, b"\0")), "big")
 
 
 def test_parts_of_many_jobs_stay_apart(scene: Scene) -> None:
