@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from vault_scene import DETAILS, GCODE, Member
 
-from printright.domain.ids import Digest
+from printright.domain.ids import Address, Digest
 from printright.errors import BadValue, NotMine, PackageRefused, StoreUnavailable, WrongKey
 from printright.vault import Details, FileDetails, PublishedPackage, fetch_manifest, open_package, publish_package
 from printright.vault.custody import open_share, recover_key
-from printright.vault.manifest import Manifest, Window, file_commitment
+from printright.vault.manifest import Binding, Manifest, Window, file_commitment
 from printright.vault.sharing import Share
 from printright.vault.stores.local import LocalStore
-from printright.vault.stream import encrypt
+from printright.vault.stream import StreamReader, encrypt
 
 
 def key_of(manifest: Manifest, members: tuple[Member, ...], places: tuple[int, ...] = (0, 1, 2)) -> bytes:
@@ -130,11 +130,12 @@ async def test_windows_do_not_move_between_packages(
         source, DETAILS, owner_signer=members[0].ledger, custodians=[members[0].custodian], threshold=1, store=store
     )
     key = key_of(published.manifest, members)
-    # Even with the owner's signature: red if Binding.window_key and window_aad leave out the package id.
+    # Even with the owner's signature. Three things hold here, each enough alone: another design key, another derived
+    # key, other associated data; the next tests take them one by one.
     mixed = signed_with(published.manifest, members, windows=(published.manifest.windows[0], other.manifest.windows[1]))
     with pytest.raises(PackageRefused):
         (await open_package(mixed, store)).unlock(key)
-    # The same ciphertext under the other window's name: red if the window's place is not bound.
+    # The same ciphertext under the other window's name.
     details, file = published.manifest.windows
     swapped = signed_with(
         published.manifest,
@@ -143,6 +144,36 @@ async def test_windows_do_not_move_between_packages(
     )
     with pytest.raises(PackageRefused):
         (await open_package(swapped, store)).unlock(key)
+
+
+def test_packages_and_owners_share_no_key_and_no_data() -> None:
+    # Red where a line of Binding leaves out the package id or the owner: one design key, and all else still differs.
+    owners = Address("0x" + "11" * 20), Address("0x" + "22" * 20)
+    bindings = [
+        Binding(bytes([1]) * 32, owners[0]),
+        Binding(bytes([2]) * 32, owners[0]),
+        Binding(bytes([1]) * 32, owners[1]),
+    ]
+    for derived in (
+        lambda b: b.window_key(bytes(32), "file"),
+        lambda b: b.window_aad("file"),
+        lambda b: b.share_info(0),
+        lambda b: b.key_check(bytes(32)),
+    ):
+        assert len({derived(binding) for binding in bindings}) == 3
+
+
+async def test_a_windows_key_and_data_are_its_own(
+    published: PublishedPackage, store: LocalStore, members: tuple[Member, ...]
+) -> None:
+    # Red without the name in Binding.window_key, or without the place in Binding.window_aad.
+    binding, key = published.manifest.binding, key_of(published.manifest, members)
+    file = await store.get(published.manifest.window("file").sha256)
+    for key_name, aad_name in (("details", "file"), ("file", "details")):
+        with pytest.raises(PackageRefused):
+            StreamReader(binding.window_key(key, key_name), file, binding.window_aad(aad_name))
+    with StreamReader(binding.window_key(key, "file"), file, binding.window_aad("file")) as reader:
+        assert reader.read_at(0, 10) == GCODE[:10]
 
 
 @pytest.mark.parametrize("changed", ["file", "sha256", "size", "salt"])
