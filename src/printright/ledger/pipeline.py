@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from printright.errors import LedgerRefused, PrintrightError
 from printright.ledger.journal import Entry, State
 from printright.ledger.port import Call, Receipt
-from printright.ledger.sending import FIRST_POLL_S, Sender, settled
+from printright.ledger.sending import FIRST_POLL_S, RawReceipt, Sender, settled
 
 GROUP = 256
 GROUPS_IN_FLIGHT = 4
@@ -23,6 +23,7 @@ LONGEST_LOOK_S = 0.25
 async def send_many(sender: Sender, calls: Sequence[Call]) -> list[Receipt | LedgerRefused]:
     """See `Ledger.send_many`."""
     results: list[Receipt | LedgerRefused | None] = [None] * len(calls)
+    mined: list[tuple[Entry, RawReceipt]] = []
     room = asyncio.Semaphore(GROUPS_IN_FLIGHT)
     in_order = asyncio.Lock()
     try:
@@ -36,11 +37,14 @@ async def send_many(sender: Sender, calls: Sequence[Call]) -> list[Receipt | Led
                 upcoming = tasks.create_task(sender.situation())
                 async with sender.signing:
                     entries = await asyncio.to_thread(sender.prepare, group, situation)
-                tasks.create_task(_settle(sender, group, entries, results, start, room, in_order))
+                tasks.create_task(_settle(sender, group, entries, results, mined, start, room, in_order))
                 # The new task puts its group in the queue for the wire before the next one is signed.
                 await asyncio.sleep(0)
     except* PrintrightError as errors:
         raise _first(errors) from None
+    if mined:
+        # One commit for all: that they are mined is a hint, which saves sending them again after a restart.
+        await asyncio.to_thread(sender.journal.settle, settled(mined))
     return [result for result in results if result is not None]
 
 
@@ -49,6 +53,7 @@ async def _settle(
     calls: Sequence[Call],
     entries: Sequence[Entry],
     results: list[Receipt | LedgerRefused | None],
+    mined: list[tuple[Entry, RawReceipt]],
     start: int,
     room: asyncio.Semaphore,
     in_order: asyncio.Lock,
@@ -58,7 +63,6 @@ async def _settle(
             await sender.submit([entry for entry in entries if entry.state == State.SIGNED])
         unsent = {i for i, entry in enumerate(entries) if entry.state != State.SIGNED}
         waiting = list(range(len(entries)))
-        mined = []
         delay = FIRST_POLL_S
         for _ in range(LOOKS):
             found = await sender.receipts([entries[i] for i in waiting])
@@ -81,8 +85,6 @@ async def _settle(
                 unsent.clear()
             await asyncio.sleep(delay)
             delay = min(delay * 1.5, LONGEST_LOOK_S)
-        if mined:
-            await asyncio.to_thread(sender.journal.settle, settled(mined))
         for i in waiting:
             try:
                 results[start + i] = await sender.follow(entries[i], calls[i])
