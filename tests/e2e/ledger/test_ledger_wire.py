@@ -19,7 +19,7 @@ pytestmark = pytest.mark.needs("anvil")
 
 @pytest.mark.parametrize("fault", ["lose request", "lose answer", "double"])
 async def test_every_request_suffers_once(site: Site, tmp_path: Path, fault: str) -> None:
-    """Each request in turn, ten times over. Red without the look-up of known keys in sending.Sender._prepare."""
+    """Each request in turn. Red without the second chance in rpc.Rpc._post (`range(2 * ...)`)."""
     admitted = 0
     for number in range(30):
         member = Key.named(f"{fault} {number}").address
@@ -34,7 +34,10 @@ async def test_every_request_suffers_once(site: Site, tmp_path: Path, fault: str
 
 @pytest.mark.parametrize("fault", ["lose request", "lose answer", "double"])
 async def test_sending_is_never_answered(site: Site, tmp_path: Path, fault: str) -> None:
-    """Whatever carries transactions fails ten times, with a new process each time. What was journalled stays one."""
+    """Whatever carries transactions fails ten times, with a new client each time. What was journalled stays one.
+
+    Red without the look-up of known keys in sending.Sender._prepare.
+    """
 
     def plan(number: int, methods: list[str]) -> str:
         return fault if "eth_sendRawTransaction" in methods else "pass"
