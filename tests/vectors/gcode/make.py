@@ -140,7 +140,8 @@ ACCEPTED = {
     "text": b"M117 Printing layer 12 of 96, 40%\n",
     "limits": b"M201 X1250 Y1250 Z400 E5000\nM203 X180 Y180 Z12 E80\nM204 P1250 R1250 T1250\nM205 X8 Y8 Z0.4 E2\n",
     "last-line-without-newline": b"M84 X Y E",
-    "progress": b"M73 P10 R120\nM220 S100\nM221 S95\nM900 K0.05\nM106 S127.5\n",
+    "queries-of-cura": b"M140 S60\nM105\nM190 S60\nM104 S200\nM105\nM109 S200\nM82 ;absolute extrusion mode\n",
+    "progress": b"M73 P10 R120\nM73 Q0 S125\nM220 S100\nM221 S95\nM900 K0.05\nM106 S127.5\n",
 }
 
 

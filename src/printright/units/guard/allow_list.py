@@ -26,12 +26,16 @@ class ParameterRule:
 
 @dataclass(frozen=True)
 class CommandRule:
-    """One command word: its parameters by letter, one of `require` present, and how it moves the head."""
+    """One command word: its parameters by letter, one of `require` present, and how it moves the head.
+
+    `text`: a text for the display follows. `drop`: allowed, and not sent.
+    """
 
     parameters: dict[str, ParameterRule] = field(default_factory=dict)
     require: str = ""
     position: str = ""
     text: bool = False
+    drop: bool = False
 
 
 MOVE = {letter: ParameterRule() for letter in "XYZE"} | {"F": ParameterRule(low=0.0)}
@@ -72,5 +76,7 @@ def allow_list(profile: GuardProfile) -> dict[bytes, CommandRule]:
                 low, high = rule
                 integer = isinstance(low, int) and isinstance(high, int)
                 parameters[letter] = ParameterRule(integer=integer, low=low, high=high)
-        rules[word.encode()] = CommandRule(parameters, entry.get("require", ""), position, entry.get("text", False))
+        rules[word.encode()] = CommandRule(
+            parameters, entry.get("require", ""), position, entry.get("text", False), entry.get("drop", False)
+        )
     return rules

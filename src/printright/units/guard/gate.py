@@ -172,7 +172,7 @@ class Guard:
         # 6
         if rule.position:
             self._move(word, rule.position, values)
-        return command
+        return None if rule.drop else command
 
     @staticmethod
     def _parameters(rule: CommandRule, tokens: list[bytes]) -> dict[str, float]:

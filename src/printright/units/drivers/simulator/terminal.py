@@ -116,6 +116,7 @@ class Simulator:
         firmware, now_s = self.firmware, time.monotonic()
         return {
             "port": self.port,
+            "time_s": now_s,
             "accepted": firmware.accepted,
             "digest": firmware.digest,
             "faulty": firmware.faulty,
