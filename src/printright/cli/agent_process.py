@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
+from contextlib import closing
 
 import aiohttp
 
@@ -18,13 +18,27 @@ from printright.units.journal import JobJournal
 from printright.units.keyring import DesignKeys
 from printright.units.report import Reporter
 from printright.units.shelf import LicenseShelf
+from printright.vault.keys import LedgerKey, UnsealingKey
+from printright.vault.store import Store
 
 
 async def run_agent(home: Home, settings: UnitSettings, *, ready: Callable[[str], None]) -> None:
     """Open the journal, the ledger and the machine, in this order, and work. `ready` gets the unit's address."""
     unit_key, unsealing_key = home.ledger_key(), home.unsealing_key()
-    journal = JobJournal(home.folder / "jobs.sqlite")
     store = home.store()
+    with closing(JobJournal(home.folder / "jobs.sqlite")) as journal:
+        await _work(home, settings, unit_key, unsealing_key, store, journal, ready)
+
+
+async def _work(
+    home: Home,
+    settings: UnitSettings,
+    unit_key: LedgerKey,
+    unsealing_key: UnsealingKey,
+    store: Store,
+    journal: JobJournal,
+    ready: Callable[[str], None],
+) -> None:
     async with (
         open_ledger(home.network(), signer=unit_key, journal=home.folder / "ledger-journal.sqlite") as ledger,
         aiohttp.ClientSession() as session,
@@ -55,7 +69,6 @@ async def run_agent(home: Home, settings: UnitSettings, *, ready: Callable[[str]
                 await agent.run()
         finally:
             await driver.close()
-            await asyncio.to_thread(journal.close)
 
 
 def guard_profile(settings: UnitSettings) -> GuardProfile:

@@ -229,14 +229,25 @@ class Town:
         assert report.findings == ()
         assert report.comparisons > 0
 
-    # The printer --------------------------------------------------------------------------------------------------
-
-    def printed(self) -> list[bytes]:
-        return self.printer.firmware.transcript
+    # What is sold -------------------------------------------------------------------------------------------------
 
     def grant(self, reference: str, **changes: Any) -> License:
         """A license from the master owner, put on no shelf."""
         return asyncio.run(_grant(self, reference, **changes))
+
+
+def new_unit(town: Town, name: str) -> Home:
+    """Another unit of the same operator, enrolled; its settings are the first one's."""
+
+    async def enrolled() -> None:
+        async with town.owner.ledger(sending=True) as ledger:
+            await enroll(ledger, home, town.owner.ledger_key().address)
+
+    settings = (town.unit.folder / "printright.toml").read_text()
+    home = new_home(town.folder / name, settings[settings.index("[unit]") :])
+    (home.folder / "network.toml").write_text(town.network.dump())
+    asyncio.run(enrolled())
+    return home
 
 
 async def _grant(town: Town, reference: str, **changes: Any) -> License:
@@ -378,22 +389,12 @@ async def enroll(ledger: EvmLedger, unit: Home, operator: Any) -> None:
     await members.enroll(ledger, request)
 
 
-def finish_job(home: Path, *, quantity: int = 2, license: License, timeout_s: float = 60.0) -> dict[str, Any]:
-    """What an operator does after whatever happened: order if there is no open job, go on with what waits, and see
-    the job closed. The agent runs.
-    """
-    client = AgentClient(home)
-    jobs = client.get("/v1/jobs")
-    if not jobs:
-        client.post("/v1/jobs", {"license": license.id.hex(), "quantity": quantity})
-
-    def closed() -> Any:
-        job = client.get("/v1/jobs")[0]
-        if job["stage"] == "waiting":
-            word = "continue" if job["runs_ended"] < job["runs"] else "finish"
-            with suppress(PrintrightError):
-                client.post("/v1/say", {"word": word})
-        return job if job["stage"] in ("finished", "refused") else None
-
-    found: dict[str, Any] = until("the end of the job", closed, timeout_s)
-    return found
+def through(home: Path, town: Town, *, ledger: str = "", custodian: str = "", store: str = "", port: str = "") -> None:
+    """Lead a copied home to its ledger, custodian, store or printer another way."""
+    if ledger:
+        (home / "network.toml").write_text(town.network.with_rpc([ledger]).dump())
+    settings = home / "printright.toml"
+    text = settings.read_text()
+    for old, new in ((town.custodian_url, custodian), (town.store_url, store), (town.printer.port, port)):
+        text = text.replace(old, new or old)
+    settings.write_text(text)

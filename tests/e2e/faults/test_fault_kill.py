@@ -20,13 +20,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_town import FIRST, LAST, PHASES, Town, strike, trace_of, until
+from fault_town import FIRST, LAST, PHASES, Town, strike, through, trace_of, until
 
 from printright.cli.agent_client import AgentClient
+from printright.cli.home import Home
 from printright.domain.ids import Digest
-from printright.errors import PrintrightError
+from printright.domain.license import License
+from printright.errors import CouldNotCheck, PrintrightError
 from printright.services.licensing import LicenseBook
 from printright.services.publish import DesignShelf
+from printright.units.drivers.simulator import Simulator
+from printright.units.shelf import LicenseShelf
 from printright.vault.package import fetch_manifest, open_package
 from printright.vault.stores.local import LocalStore
 
@@ -37,8 +41,8 @@ POINTS = {
     ("publish", "kill"): 38, ("publish", "power"): 2,
     ("grant", "kill"): 24, ("grant", "power"): 2,
     ("start", "kill"): 15, ("start", "power"): 2,
-    ("release", "kill"): 4, ("release", "power"): 2,
-    ("print", "kill"): 12, ("print", "power"): 5,
+    ("release", "kill"): 4, ("release", "power"): 1,
+    ("print", "kill"): 12, ("print", "power"): 4,
     ("finish", "kill"): 17, ("finish", "power"): 1,
 }  # fmt: skip
 ONE_LESS = 2
@@ -114,13 +118,28 @@ class Shift:
     home: Path
     since: int
     counters: Any
+    printer: Simulator
     printed: int
+    license: License
     cleared: int = 0
 
     @classmethod
-    def begin(cls, faults: Town, name: str) -> Shift:
-        home = faults.copy(faults.unit, name)
-        return cls(faults, home, faults.block(), faults.counters(), len(faults.printed()))
+    def begin(cls, faults: Town, name: str, *, unit: Home | None = None, license: License | None = None) -> Shift:
+        home = faults.copy(unit or faults.unit, name)
+        license = license or faults.license
+        LicenseShelf(home / "received").add(license)
+        printed = len(faults.printer.firmware.transcript)
+        return cls(faults, home, faults.block(), faults.counters(license), faults.printer, printed, license)
+
+    def at(self, printer: Simulator) -> Shift:
+        """Work with another printer than the town's."""
+        through(self.home, self.faults, port=printer.port)
+        self.printer, self.printed = printer, 0
+        return self
+
+    def lines(self) -> list[bytes]:
+        """What the printer has executed since the shift began."""
+        return self.printer.firmware.transcript[self.printed :]
 
     def work(self, how: str, phase: str, at: int) -> int | None:
         """Order and go on, until the agent is killed or the job is closed."""
@@ -128,7 +147,7 @@ class Shift:
         agent = self.faults.agent(self.home, strike=arm)
         client = AgentClient(self.home)
         with suppress(PrintrightError):
-            client.post("/v1/jobs", {"license": self.faults.license.id.hex(), "quantity": 2})
+            client.post("/v1/jobs", {"license": self.license.id.hex(), "quantity": 2})
 
         def ended() -> bool:
             if agent.poll() is not None:
@@ -151,11 +170,17 @@ class Shift:
     def resume(self) -> dict[str, Any]:
         """What an operator does after whatever happened: see whether there is a job, and have it closed."""
         self.faults.agent(self.home)
+        return self.close()
+
+    def close(self) -> dict[str, Any]:
+        """With a running agent."""
         client = AgentClient(self.home)
-        if not client.get("/v1/jobs"):
-            client.post("/v1/jobs", {"license": self.faults.license.id.hex(), "quantity": 2})
 
         def closed() -> Any:
+            if not client.get("/v1/jobs"):
+                with suppress(CouldNotCheck):
+                    client.post("/v1/jobs", {"license": self.license.id.hex(), "quantity": 2})
+                return None
             job = client.get("/v1/jobs")[0]
             if job["stage"] == "waiting":
                 self.say(client, job)
@@ -172,15 +197,15 @@ class Shift:
         good, failed = job["outcomes"].count("good"), job["outcomes"].count("failed")
         assert (finished.job.hex(), finished.good, finished.failed) == (job["job"], good, failed)
         assert good + failed == 2
-        before, after = self.counters, self.faults.counters()
+        before, after = self.counters, self.faults.counters(self.license)
         assert after.issued == after.available + after.used + after.lost + after.revoked
         assert (after.used - before.used, after.spoiled - before.spoiled, after.lost) == (good, failed, before.lost)
-        lines = self.faults.printed()[self.printed :]
+        lines = self.lines()
         # No run without a copy, no good copy without a whole run, no run before the bed was cleared of the last one.
         assert good <= lines.count(LAST)
         assert lines.count(FIRST) <= 2
         assert lines.count(FIRST) <= 1 + self.cleared
-        assert started.unit == self.faults.unit.ledger_key().address
+        assert started.license == self.license.id
         return good, failed
 
 
