@@ -19,6 +19,7 @@ from eth_hash.auto import keccak
 from printright.domain.ids import Address
 from printright.errors import BadSettings, LedgerRefused, LedgerUnavailable, Misuse
 from printright.ledger import pipeline
+from printright.ledger.answers import refused_or_unavailable
 from printright.ledger.contracts import checksummed, contract
 from printright.ledger.finality import Head
 from printright.ledger.journal import Journal, State
@@ -26,7 +27,7 @@ from printright.ledger.network import Network
 from printright.ledger.port import Call, EventQuery, Ledger, Receipt, Signer
 from printright.ledger.reading import LogQuery, filters
 from printright.ledger.rpc import Rpc, RpcError
-from printright.ledger.sending import FIRST_POLL_S, LONGEST_POLL_S, Sender, refused_or_unavailable
+from printright.ledger.sending import FIRST_POLL_S, LONGEST_POLL_S, Sender
 
 if TYPE_CHECKING:
     from web3 import AsyncWeb3

@@ -9,9 +9,10 @@ import asyncio
 from collections.abc import Sequence
 
 from printright.errors import LedgerRefused, PrintrightError
+from printright.ledger.answers import RawReceipt
 from printright.ledger.journal import Entry, State
 from printright.ledger.port import Call, Receipt
-from printright.ledger.sending import FIRST_POLL_S, RawReceipt, Sender, settled
+from printright.ledger.sending import FIRST_POLL_S, Sender, settled
 
 GROUP = 256
 GROUPS_IN_FLIGHT = 4

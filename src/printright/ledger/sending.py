@@ -21,12 +21,11 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from printright.domain.ids import Address
 from printright.errors import AlreadyRunning, LedgerRefused, LedgerUnavailable, WrongKey
+from printright.ledger.answers import RawReceipt, receipt_of, refused_or_unavailable
 from printright.ledger.contracts import Contract, checksummed, gas_limit
-from printright.ledger.events import RawLog, decode
+from printright.ledger.events import decode
 from printright.ledger.journal import Entry, Journal, State
 from printright.ledger.port import Call, Receipt, Signer
 from printright.ledger.refusals import OUT_OF_GAS, reason_of, refusal
@@ -45,17 +44,6 @@ class NonceTaken(AlreadyRunning):
 
 class NotAccepted(LedgerUnavailable):
     """The gateway will not take the transaction, for a reason of its own (funds, fees). It stays in the journal."""
-
-
-class RawReceipt(msgspec.Struct, frozen=True, rename="camel"):
-    """A receipt as JSON-RPC gives it."""
-
-    transaction_hash: str
-    block_number: str
-    block_hash: str
-    gas_used: str
-    status: str
-    logs: list[RawLog]
 
 
 @dataclass(frozen=True)
@@ -282,7 +270,7 @@ class Sender:
         for answer in (count, receipt):
             if isinstance(answer, RpcError):
                 raise LedgerUnavailable(f"the ledger answered: {answer.message[:200]}") from answer
-        found = _receipt(receipt)
+        found = receipt_of(receipt)
         if found is None and int(count, 16) > entry.nonce:
             # Nodes answer a batch in any order: only a receipt asked for after the count is evidence.
             (found,) = await self._receipts([entry])
@@ -396,27 +384,6 @@ class Sender:
             if checksummed(each["from"]) == self.address and int(each["nonce"], 16) == nonce:
                 return bytes.fromhex(each["hash"][2:])
         return None
-
-
-def refused_or_unavailable(function: str, error: RpcError) -> LedgerRefused | LedgerUnavailable:
-    """What an error answer to `eth_call` means."""
-    revert = error.revert()
-    if revert is None:
-        return LedgerUnavailable(f"the ledger could not run {function}: {error.message[:200]}")
-    return refusal(function, reason_of(revert) or _reason_in(error.message))
-
-
-def _reason_in(message: str) -> str:
-    # Some nodes give the reason in the message only: "execution reverted: licenses: expired".
-    _, found, reason = message.partition("execution reverted: ")
-    return reason.strip() if found else ""
-
-
-def _receipt(answer: Any) -> RawReceipt | None:
-    try:
-        return None if answer is None else msgspec.convert(answer, RawReceipt)
-    except msgspec.ValidationError as error:
-        raise LedgerUnavailable(f"the ledger showed a receipt that makes no sense: {error}") from error
 
 
 def settled(outcomes: Iterable[tuple[Entry, RawReceipt]]) -> list[tuple[str, State, str, int]]:
