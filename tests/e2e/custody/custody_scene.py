@@ -44,7 +44,7 @@ from printright.vault.manifest import Manifest
 REGISTRAR, OWNER, OPERATOR = ledger_key("registrar"), ledger_key("owner"), ledger_key("operator")
 UNIT, OTHER_UNIT = ledger_key("unit"), ledger_key("other unit")
 CUSTODIANS = tuple(ledger_key(f"custodian {n}").address for n in range(1, 6))
-QUICK = Asking(hedge_after_s=0.3, attempt_timeout_s=2.0, retry_after_s=0.05, patience_s=8.0)
+QUICK = Asking(hedge_after_s=0.3, attempt_timeout_s=10.0, retry_after_s=0.05, patience_s=30.0)
 
 
 @dataclass
@@ -133,9 +133,9 @@ def settings(custodian: Address, folder: Path, **changes: object) -> CustodianSe
     found = CustodianSettings(
         address=custodian,
         release_log=folder / f"{custodian}.log",
-        read_timeout_s=1.0,
+        read_timeout_s=10.0,
         retry_after_s=1.0,
-        limits=CustodianLimits(unit_requests_per_s=1000, unit_burst=1000, ledger_timeout_s=5.0),
+        limits=CustodianLimits(unit_requests_per_s=1000, unit_burst=1000, ledger_timeout_s=20.0),
     )
     return dataclasses.replace(found, **changes)  # type: ignore[arg-type]
 
