@@ -22,7 +22,7 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 
 bench: $(STAMP)
-	$(BIN)/python tests/programs.py
+	$(BIN)/python tests/programs.py bench
 	$(BIN)/python -m bench
 
 docs: $(STAMP)

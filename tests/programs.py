@@ -1,7 +1,11 @@
-"""Install the real programs that tests and benchmarks run: in CI all of them, on a user's machine what needs no root.
+"""Install the real programs that tests and benchmarks run.
 
-Debian packages by apt-get (CI, as root), Anvil from npm and OctoPrint from PyPI into `.cache/`, which is kept between
-runs. `tests/conftest.py` skips what is missing on a user's machine with the reason; with CI=true nothing is missing.
+    python tests/programs.py          those of the tests: PrusaSlicer, OpenSSL, a C compiler, Anvil
+    python tests/programs.py bench    those of the benchmarks too: age, OctoPrint, Solady and its compiler
+
+Debian packages by apt-get (with CI=true, as root), Anvil from npm and OctoPrint from PyPI into `.cache/`, which is kept
+between runs. On a user's machine what is missing is skipped with the reason (`tests/conftest.py`); with CI=true nothing
+may be missing.
 """
 
 from __future__ import annotations
@@ -14,9 +18,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 CACHE = ROOT / ".cache"
-DEBIAN = {"age": "age", "prusa-slicer": "prusa-slicer"}
-ANVIL = "@foundry-rs/anvil@1.7.1"
-SOLIDITY = ("solady@0.1.26", "solc@0.8.30")
+DEBIAN = {"prusa-slicer": "prusa-slicer", "cc": "gcc libc6-dev", "openssl": "openssl"}
+DEBIAN_FOR_BENCH = {"age": "age"}
+NPM = {"@foundry-rs/anvil": "1.7.1"}
+NPM_FOR_BENCH = {"solady": "0.1.26", "solc": "0.8.30"}
 
 
 def program(name: str) -> str | None:
@@ -35,8 +40,8 @@ def run(*command: str, **kwargs: object) -> None:
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL, **kwargs)  # type: ignore[call-overload]
 
 
-def install_debian() -> None:
-    missing = [package for name, package in DEBIAN.items() if not program(name)]
+def install_debian(wanted: dict[str, str]) -> None:
+    missing = [package for name, packages in wanted.items() if not program(name) for package in packages.split()]
     if not missing:
         return
     environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
@@ -44,13 +49,14 @@ def install_debian() -> None:
     run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing, env=environment)
 
 
-def install_npm() -> None:
+def install_npm(wanted: dict[str, str]) -> None:
     folder = CACHE / "npm"
-    if program("anvil") and (folder / "node_modules" / "solc").exists():
+    if all((folder / "node_modules" / name).exists() for name in wanted):
         return
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "package.json").write_text('{"private": true}\n')
-    run("npm", "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock", ANVIL, *SOLIDITY, cwd=folder)
+    packages = [f"{name}@{version}" for name, version in wanted.items()]
+    run("npm", "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock", *packages, cwd=folder)
 
 
 def install_octoprint() -> None:
@@ -60,22 +66,33 @@ def install_octoprint() -> None:
     run(sys.executable, "-m", "venv", str(folder))
     uv = Path(sys.executable).with_name("uv")
     run(
-        str(uv), "pip", "install", "--quiet", "--python", str(folder / "bin" / "python"),
-        "--require-hashes", "-r", str(ROOT / "requirements" / "octoprint.txt"),
+        str(uv),
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        str(folder / "bin" / "python"),
+        "--require-hashes",
+        "-r",
+        str(ROOT / "requirements" / "octoprint.txt"),
     )
 
 
 def main() -> int:
     in_ci = os.environ.get("CI") == "true"
+    for_bench = "bench" in sys.argv[1:]
+    debian = {**DEBIAN, **(DEBIAN_FOR_BENCH if for_bench else {})}
+    npm = {**NPM, **(NPM_FOR_BENCH if for_bench else {})}
     if in_ci:
-        install_debian()
-    for step in (install_npm, install_octoprint):
+        install_debian(debian)
+    steps = [lambda: install_npm(npm), *([install_octoprint] if for_bench else [])]
+    for step in steps:
         try:
             step()
         except (OSError, subprocess.CalledProcessError) as error:
             if in_ci:
                 raise
-            print(f"{step.__name__}: {error}; the tests that need it will be skipped", flush=True)
+            print(f"{error}; what needs it will be skipped", flush=True)
     return 0
 
 

@@ -78,6 +78,7 @@ def test_files_are_private_and_whole(keys: CreatedKeys) -> None:
         assert found.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.needs("openssl")
 def test_other_software_reads_them(keys: CreatedKeys) -> None:
     document = json.loads(path(keys.ledger_uri).read_text())
     assert document["version"] == 3
