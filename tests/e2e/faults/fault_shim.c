@@ -123,7 +123,10 @@ static int in_wanted_phase(void) { return !strcmp(phase, wanted_phase) || !strcm
 /* One point. Returns 1 where the call must fail for want of room, 2 where half of it is to be done before the end. */
 static int point(const char *what, const char *path, const void *data, size_t n, int is_write) {
   advance(data, n);
-  if (!strcmp(mode, "full") && !is_write) return 0;
+  if (!strcmp(mode, "full") && !is_write) {
+    last[0] = 0;
+    return 0;
+  }
   char this[PATH_MAX];
   snprintf(this, sizeof this, "%d %s", n != 0, path);
   int again = !strcmp(this, last);

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
+from typing import Any
 
 import pytest
-from fault_town import FIRST, Town, new_unit, until
+from fault_proxy import PASS, Proxy
+from fault_town import FIRST, Child, Town, new_unit, through, until
 from test_fault_kill import Shift
 
 from printright.cli.agent_client import AgentClient
+from printright.errors import PrintrightError
 from printright.units.drivers.simulator import FirmwareSettings, Simulator
 
 pytestmark = pytest.mark.needs("cc")
@@ -35,43 +39,74 @@ def test_a_second_agent_on_the_same_printer_is_sent_away(faults: Town) -> None:
     assert shift.exactly_once(shift.close()) == (2, 0)
 
 
-@pytest.mark.parametrize("round", range(3))
-def test_two_machines_with_the_same_keys_print_no_more_than_was_spent(faults: Town, round: int) -> None:
-    # Red where both count one transaction as their own: the same bytes, since the same key signs the same intent.
-    unit = new_unit(faults, f"twin{round}")
-    license = faults.grant(f"twins{round}", copies=6, allowance=6)
-    with (
-        Simulator(FirmwareSettings(keep_transcript=True)) as one,
-        Simulator(FirmwareSettings(keep_transcript=True)) as two,
-    ):
+@pytest.mark.xfail(
+    strict=True,
+    reason="the same key signs the same intent to the same bytes, so that both count the one transaction as theirs;"
+    " `Sender._sign` has to make transactions of different journals differ",
+)
+def test_two_machines_with_the_same_keys_print_no_more_than_was_spent(faults: Town) -> None:
+    # Red where both count one transaction as their own. Both have signed before either has sent.
+    unit = new_unit(faults, "twins")
+    license = faults.grant("twins", copies=6, allowance=6)
+    both_signed = threading.Barrier(2)
+
+    def fault(number: int, body: bytes) -> str:
+        if b"eth_sendRawTransaction" in body and not both_signed.broken:
+            with suppress(threading.BrokenBarrierError):
+                both_signed.wait(10)
+            both_signed.abort()
+        return PASS
+
+    settings, url = FirmwareSettings(keep_transcript=True), faults.network.rpc_urls[0]
+    with Simulator(settings) as one, Simulator(settings) as two, Proxy(url, fault) as left, Proxy(url, fault) as right:
         shifts = [Shift.begin(faults, "twin", unit=unit, license=license).at(printer) for printer in (one, two)]
+        for shift, proxy in zip(shifts, (left, right), strict=True):
+            through(shift.home, faults, ledger=proxy.url)
         agents = [faults.agent(shift.home) for shift in shifts]
-        ready = threading.Barrier(2)
-
-        def order(shift: Shift) -> None:
-            client = AgentClient(shift.home)
-            ready.wait(30)
-            client.post("/v1/jobs", {"license": license.id.hex(), "quantity": 2})
-
-        threads = [threading.Thread(target=order, args=(shift,)) for shift in shifts]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        for shift in shifts:
+            AgentClient(shift.home).post("/v1/jobs", {"license": license.id.hex(), "quantity": 2})
         ended = until("both ends", lambda: _ends(shifts, agents))
         counters = faults.counters(license)
         assert counters.issued == counters.available + counters.used + counters.lost + counters.revoked
         runs = [shift.lines().count(FIRST) for shift in shifts]
-        spent = sum(event.running >> 24 & 0x7FFFFFFF for event in faults.events(shifts[0].since, "JobStarted"))
+        spent = 2 * len(faults.events(shifts[0].since, "JobStarted"))
         assert sum(runs) <= spent, (runs, spent, ended)
-        assert "finished" in ended, ended
-        for agent, end in zip(agents, ended, strict=True):
-            if end == "ended":
-                assert agent.status == 5, agent.said()
-                assert "stop the other process that uses this key" in agent.said()
+        assert sorted(ended) == ["ended", "finished"]
+        loser = agents[ended.index("ended")]
+        assert loser.status == 5, loser.said()
+        assert "stop the other process that uses this key" in loser.said()
 
 
-def _ends(shifts: list[Shift], agents: list) -> list[str] | None:  # type: ignore[type-arg]
+def test_a_second_machine_that_comes_later_spends_for_itself_and_the_first_is_told(faults: Town) -> None:
+    # Red where a custodian released for a job that is not the unit's running one, and without `_ask` in `_print`.
+    unit = new_unit(faults, "later")
+    license = faults.grant("later", copies=6, allowance=6)
+    with Simulator(FirmwareSettings(keep_transcript=True)) as printer:
+        first = Shift.begin(faults, "earlier", unit=unit, license=license)
+        second = Shift.begin(faults, "later", unit=unit, license=license).at(printer)
+        faults.agent(first.home)
+        client = AgentClient(first.home)
+        client.post("/v1/jobs", {"license": license.id.hex(), "quantity": 2})
+        until("the first run", lambda: client.get("/v1/jobs")[0]["stage"] == "waiting")
+        faults.agent(second.home)
+        assert second.close()["outcomes"] == ["good", "good"]
+        client.post("/v1/say", {"word": "continue"})
+        told = until("the question", lambda: _asked(client))
+        assert "runs no job" in told["note"] or "another one" in told["note"]
+        assert first.lines().count(FIRST) == 1
+        assert len(faults.events(first.since, "JobStarted")) == 2
+        assert len(faults.events(first.since, "JobGivenUp")) == 1
+        counters = faults.counters(license)
+        assert counters.issued == counters.available + counters.used + counters.lost + counters.revoked
+        assert counters.used == 4, "two good, and two of the job that was given up"
+
+
+def _asked(client: AgentClient) -> Any:
+    job = client.get("/v1/jobs")[0]
+    return job if job["stage"] == "waiting" and "no key" in job["note"] else None
+
+
+def _ends(shifts: list[Shift], agents: list[Child]) -> list[str] | None:
     """How each went: "finished", "refused", or "ended" for an agent that stopped by itself."""
     found = []
     for shift, agent in zip(shifts, agents, strict=True):
@@ -79,10 +114,12 @@ def _ends(shifts: list[Shift], agents: list) -> list[str] | None:  # type: ignor
             found.append("ended")
             continue
         client = AgentClient(shift.home)
-        job = client.get("/v1/jobs")[0]
-        if job["stage"] == "waiting":
-            shift.say(client, job)
-        if job["stage"] not in ("finished", "refused"):
-            return None
-        found.append(job["stage"])
-    return found
+        with suppress(PrintrightError):
+            job = client.get("/v1/jobs")[0]
+            if job["stage"] == "waiting" and "no key" in job["note"]:
+                client.post("/v1/say", {"word": "finish"})
+            elif job["stage"] == "waiting":
+                shift.say(client, job)
+            elif job["stage"] in ("finished", "refused"):
+                found.append(job["stage"])
+    return found if len(found) == len(shifts) else None
