@@ -1,1 +1,1 @@
-"""One driver for each kind of machine, and a simulated one. Imported only where it is used."""
+"""Machines: `marlin` over a serial port, and `simulator`, a printer that is not there. Imported where they are used."""
