@@ -96,6 +96,15 @@ async def test_every_line_is_executed_once_over_a_bad_cable(noise: str, firmware
         assert simulator.firmware.transcript == commands_of(file)
 
 
+async def test_a_print_is_not_done_before_the_machine_has_done_it() -> None:
+    """Oks that nobody asked for run ahead of a slow machine: only the position report says that it is done."""
+    # Red without: in `MarlinSender._at_barrier`, the look at `_position_seen`.
+    async with machine(faults=Faults(doubled_ok=0.6), numbered_ok=False, time_scale=300.0) as (simulator, driver):
+        file = b"G28\n" + b"G1 X10 F3000\nG1 X200\n" * 15
+        assert (await driver.print(chunks(file))).completed
+        assert simulator.firmware.transcript == commands_of(file)
+
+
 async def test_a_window_never_overruns_the_printers_buffer() -> None:
     # Red without: in `Wire._room`, the comparison with the window.
     async with machine(time_scale=2000.0) as (simulator, driver):
@@ -304,6 +313,7 @@ async def test_a_print_whose_task_is_canceled_leaves_a_cold_machine() -> None:
         printing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await printing
+        assert len(moves_of(simulator)) < 390
         assert simulator.firmware.nozzle.target_c == 0
         assert driver.status().state is DriverState.IDLE
 

@@ -13,9 +13,10 @@ class Faults:
     """Rates are probabilities for each line; `*_at` count the commands that the firmware accepted, 0 for never.
 
     `corrupt`, `drop`: one bit flipped, one byte lost on the way to the printer. `reply_corrupt`, `reply_drop`: the
-    same for a whole answer. `doubled_ok`, `storm`: an `ok` that nobody asked for; so many needless repetitions of
-    each resend request. `stall`, `stall_s`: the printer says nothing for a while. `reset_at`: power glitch.
-    `runaway_at`: the firmware's thermal protection strikes. `unplug_at`: the cable is pulled.
+    same for a whole answer. `doubled_ok`: an `ok` as soon as bytes come, on top of the one when they are done.
+    `storm`: so many needless repetitions of each resend request. `stall`, `stall_s`: the printer says nothing for a
+    while. `reset_at`: power glitch. `runaway_at`: the firmware's thermal protection strikes. `unplug_at`: the cable is
+    pulled.
     """
 
     corrupt: float = 0.0
@@ -61,15 +62,19 @@ class NoisyCable:
         *lines, self._half = (self._half + data).split(b"\n")
         return b"".join(self._damage(line + b"\n", self._faults.corrupt, self._faults.drop) for line in lines)
 
+    def early_ok(self) -> bytes:
+        """What the printer says before it has looked at what came."""
+        if self._random.random() >= self._faults.doubled_ok:
+            return b""
+        self.injected += 1
+        return b"ok\n"
+
     def to_host(self, data: bytes) -> bytes:
         """What arrives of the printer's answers, which are whole lines."""
         lines = data.split(b"\n")[:-1]
         return b"".join(self._reply(line) for line in lines)
 
     def _reply(self, line: bytes) -> bytes:
-        if line.startswith(b"ok") and self._random.random() < self._faults.doubled_ok:
-            self.injected += 1
-            return line + b"\nok\n"
         if line and self._random.random() < self._faults.reply_drop:
             self.injected += 1
             return b""

@@ -152,6 +152,7 @@ class Simulator:
                         except OSError:
                             return
                         if cable is not None:
+                            said += cable.early_ok()
                             data = self._noise(cable, data)
                         said += firmware.receive(data, clock())
                 elif descriptor == self._wake_in:
