@@ -1,4 +1,5 @@
-"""The command line: `main` finds the noun, one module each; `output` prints and exits; `home` is a participant's folder.
+"""The command line: `main` finds the noun, one module each; `home` is a participant's folder.
 
-`agent_client` talks to a running agent, `agent_process` is one; `demo_stage`, `demo_story` and `demo_report` are the demo.
+`output` is what all commands share. `agent_client` talks to a running agent, `agent_process` is one. `demo_stage`,
+`demo_story` and `demo_report` are the demo.
 """

@@ -16,6 +16,7 @@ from printright.units.drivers.marlin import MarlinDriver
 from printright.units.guard import Guard, GuardProfile
 from printright.units.journal import JobJournal
 from printright.units.keyring import DesignKeys
+from printright.units.offers import Offers
 from printright.units.report import Reporter
 from printright.units.shelf import LicenseShelf
 from printright.vault.keys import LedgerKey, UnsealingKey
@@ -46,17 +47,18 @@ async def _work(
         driver = MarlinDriver(settings.port, baud=settings.baud, guard=Guard(guard_profile(settings)))
         licenses = LicenseShelf(home.folder / "received")
         reporter = Reporter(ledger, store, unsealing_key, unit_key.address)
+        keys = DesignKeys(
+            domain=typed_domain(ledger),
+            store=store,
+            custodians=home.custodian_urls(),
+            unit_key=unit_key,
+            unsealing_key=unsealing_key,
+            session=session,
+        )
         agent = Agent(
             ledger=ledger,
             driver=driver,
-            keys=DesignKeys(
-                domain=typed_domain(ledger),
-                store=store,
-                custodians=home.custodian_urls(),
-                unit_key=unit_key,
-                unsealing_key=unsealing_key,
-                session=session,
-            ),
+            keys=keys,
             reporter=reporter,
             journal=journal,
             licenses=licenses,
@@ -64,7 +66,8 @@ async def _work(
         )
         await driver.connect()
         try:
-            async with serve_api(AgentApi(agent, reporter, licenses), home.folder / "agent.sock"):
+            api = AgentApi(agent, Offers(ledger, keys, licenses, agent.unit), reporter, licenses)
+            async with serve_api(api, home.folder / "agent.sock"):
                 ready(agent.unit)
                 await agent.run()
         finally:

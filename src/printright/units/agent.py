@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -62,15 +61,6 @@ class AgentSettings:
 
 
 @dataclass(frozen=True)
-class Offer:
-    """One license as the operator sees it: how many copies this unit may print now, and why none."""
-
-    license: License
-    available: int
-    note: str = ""
-
-
-@dataclass(frozen=True)
 class JobView:
     """A job with the progress of its current run: `fraction` 0 to 1, `eta_s` seconds or None while unknown."""
 
@@ -109,23 +99,6 @@ class Agent:
         self._progress: Progress | None = None
 
     # What the operator asks -----------------------------------------------------------------------------------
-
-    async def offers(self) -> list[Offer]:
-        """Every license of this unit, with the copies that it may print now; those without any come last."""
-        offers = [await self._offer(license) for license in self._licenses.all()]
-        return sorted(offers, key=lambda offer: offer.available == 0)
-
-    async def add_license(self, license: License) -> Offer:
-        """Keep a license that the ledger knows, and fetch its package ahead. Raises Refused where it does not."""
-        counters = await self._ledger.call("counters", license.id)
-        if counters.issued == 0:
-            raise Refused(
-                f"the ledger knows no license {license.id.hex()}",
-                hint="the licensor's grant is not on this ledger; is this the right network?",
-            )
-        await self._keys.fetch(license)
-        self._licenses.add(license)
-        return await self._offer(license)
 
     async def order(
         self, license_id: LicenseId, quantity: int, *, customer: str = "", inspect: bool = False
@@ -402,28 +375,6 @@ class Agent:
             return
         await self._ledger.wait_final(receipt)
         await asyncio.to_thread(self._journal.update, entry, stage=Stage.FINISHED, note="")
-
-    async def _offer(self, license: License) -> Offer:
-        if license.units and self.unit not in license.units:
-            return Offer(license, 0, "for other units")
-        # A view answers for the last block, and on a quiet ledger that may be old.
-        if license.limits.expires_at_s < time.time():
-            return Offer(license, 0, "expired")
-        available = await self._ledger.call("available", self.unit, license.terms.abi())
-        if available:
-            return Offer(license, int(available))
-        counters = await self._ledger.call("counters", license.id)
-        if counters.issued == 0:
-            note = "not on this ledger"
-        elif counters.ended:
-            note = "revoked"
-        elif counters.paused:
-            note = "paused"
-        elif counters.available == 0:
-            note = "used up"
-        else:
-            note = "not for this unit or its operator"
-        return Offer(license, 0, note)
 
 
 async def _chunks(package: UnlockedPackage) -> AsyncIterator[bytes]:

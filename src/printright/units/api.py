@@ -14,8 +14,9 @@ from aiohttp import web
 from printright.domain.ids import JobId, LicenseId, bytes32
 from printright.domain.license import License
 from printright.errors import BadValue, Misuse, PrintrightError
-from printright.units.agent import Agent, JobView, Offer, Word
+from printright.units.agent import Agent, JobView, Word
 from printright.units.journal import JobEntry
+from printright.units.offers import Offer, Offers
 from printright.units.report import Reporter
 from printright.units.shelf import LicenseShelf
 
@@ -26,8 +27,8 @@ WATCH_INTERVAL_S = 0.2
 class AgentApi:
     """Routes under /v1; errors are `{"error", "hint", "exit_code"}` with status 4xx."""
 
-    def __init__(self, agent: Agent, reporter: Reporter, licenses: LicenseShelf) -> None:
-        self._agent, self._reporter, self._licenses = agent, reporter, licenses
+    def __init__(self, agent: Agent, offers: Offers, reporter: Reporter, licenses: LicenseShelf) -> None:
+        self._agent, self._offers, self._reporter, self._licenses = agent, offers, reporter, licenses
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[_errors], client_max_size=1 << 20)
@@ -66,11 +67,11 @@ class AgentApi:
 
     async def offers(self, request: web.Request) -> web.Response:
         del request
-        return web.json_response([offer_json(offer) for offer in await self._agent.offers()])
+        return web.json_response([offer_json(offer) for offer in await self._offers.all()])
 
     async def add_license(self, request: web.Request) -> web.Response:
         license = License.from_json(await _body(request))
-        return web.json_response(offer_json(await self._agent.add_license(license)))
+        return web.json_response(offer_json(await self._offers.add(license)))
 
     async def jobs(self, request: web.Request) -> web.Response:
         del request
