@@ -6,7 +6,7 @@
 @notice What a job made: identities that anyone can check, and that can be checked out once.
 @dev The good copies of a job are numbered from 0. The leaf of part `index` is
 
-         keccak(PART_TYPEHASH, index, serial digest, code key)
+         keccak(PART_TYPEHASH, part id, serial digest, code key)
 
      where the serial digest is keccak(serial number, code) and the code key is the address of the key pair that the
      secret code on the part yields. The job's parts root is the root of the binary tree over the leaves in order,
@@ -26,7 +26,7 @@ event PartCheckedOut:
 
 MAX_DEPTH: constant(uint256) = 31
 
-PART_TYPEHASH: constant(bytes32) = keccak256("Part(uint256 index,bytes32 serialDigest,address codeKey)")
+PART_TYPEHASH: constant(bytes32) = keccak256("Part(bytes32 part,bytes32 serialDigest,address codeKey)")
 CHECK_OUT_TYPEHASH: constant(bytes32) = keccak256(
     "CheckOut(bytes32 part,address by,uint256 deadline)"
 )
@@ -102,7 +102,7 @@ def _is_genuine(part: Part) -> bool:
     if len(part.proof) != 0 and part.good <= 1 << (len(part.proof) - 1):
         return False
     node: bytes32 = keccak256(
-        abi_encode(PART_TYPEHASH, part.index, part.serial_digest, part.code_key)
+        abi_encode(PART_TYPEHASH, self._part_of(part.job, part.index), part.serial_digest, part.code_key)
     )
     path: uint256 = part.index
     for other: bytes32 in part.proof:

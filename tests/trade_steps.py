@@ -70,7 +70,7 @@ async def finish(trade: Trade, license: License, job: JobId, good: int, failed: 
         code = code_for(job, index)
         serial = serial_for(part_id(job, index), "ACME", license.licensee, trade.unit.address, code)
         made.append((serial, code))
-    leaves = [leaf(index, serial, code) for index, (serial, code) in enumerate(made)]
+    leaves = [leaf(part_id(job, index), serial, code) for index, (serial, code) in enumerate(made)]
     root = parts_root(leaves) if leaves else EMPTY_32
     await trade.unit.send(f"finish:{job.hex()}", "finish_job", license.id, good, failed, b"e" * 32, root)
     return [

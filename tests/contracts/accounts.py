@@ -19,7 +19,7 @@ ASSIGNABLE, ATTESTED_ONLY = 1 << 64, 1 << 65
 ZERO = bytes(20)
 EMPTY = bytes(32)
 TERMS = keccak(text="Terms(address licensee,bytes32 content,uint256 limits,bytes32 units,bytes32 document)")
-PART = keccak(text="Part(uint256 index,bytes32 serialDigest,address codeKey)")
+PART = keccak(text="Part(bytes32 part,bytes32 serialDigest,address codeKey)")
 ENROLMENT = (
     "Enrolment(address unit,address operator,bytes32 profile,bytes32 keyDigest,uint256 enrolment,uint256 deadline)"
 )
@@ -131,8 +131,8 @@ def pair(one: bytes, other: bytes) -> bytes:
     return keccak(min(one, other) + max(one, other))
 
 
-def part_leaf(index: int, serial_digest: bytes, code_key: bytes) -> bytes:
-    return keccak(encode(["bytes32", "uint256", "bytes32", "address"], [PART, index, serial_digest, code_key]))
+def part_leaf(part: bytes, serial_digest: bytes, code_key: bytes) -> bytes:
+    return keccak(encode(["bytes32", "bytes32", "bytes32", "address"], [PART, part, serial_digest, code_key]))
 
 
 def tree(leaves: Sequence[bytes]) -> list[list[bytes]]:

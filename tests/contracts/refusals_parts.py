@@ -74,7 +74,7 @@ def with_the_signature_for_another_part(t: Scene) -> Call:
 def of_a_part_whose_code_key_is_zero(t: Scene) -> Call:
     # ecrecover answers zero for nonsense; a maker that registers code key zero gets a part nobody checks out.
     license = running(t, 1)
-    root = a.part_leaf(0, word("serial"), ZERO)
+    root = a.part_leaf(a.part_of(t.job(license, 1), 0), word("serial"), ZERO)
     t.do(s.UNIT, "finish_job", license, 1, 0, EMPTY, root)
     part = (t.job(license, 1), 1, 0, word("serial"), ZERO, ())
     return s.MAKER, (part, s.MAKER.address, LATER, bytes(64) + b"\x1b")

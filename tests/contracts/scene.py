@@ -184,7 +184,10 @@ class Made:
     @property
     def levels(self) -> list[list[bytes]]:
         return a.tree(
-            [a.part_leaf(i, s, c.address) for i, (s, c) in enumerate(zip(self.serials, self.codes, strict=True))]
+            [
+                a.part_leaf(a.part_of(self.job, i), s, c.address)
+                for i, (s, c) in enumerate(zip(self.serials, self.codes, strict=True))
+            ]
         )
 
     @property

@@ -50,12 +50,12 @@ def test_parts_of_the_largest_job(scene: Scene) -> None:
     # 2**31 - 1 parts: no tree is built here, one path of 31 siblings is enough to know that the bounds hold.
     good, index = 2**31 - 1, 2**31 - 2
     proof = tuple(word(f"sibling {i}") for i in range(31))
-    node, path = a.part_leaf(index, word("serial"), s.CODE.address), index
-    for sibling in proof:
-        node, path = (a.keccak(sibling + node) if path & 1 else a.keccak(node + sibling)), path >> 1
     terms = scene.terms()
     license = scene.grant(terms, copies=good)
     scene.start(terms, good)
+    node, path = a.part_leaf(a.part_of(scene.job(license, 1), index), word("serial"), s.CODE.address), index
+    for sibling in proof:
+        node, path = (a.keccak(sibling + node) if path & 1 else a.keccak(node + sibling)), path >> 1
     scene.do(s.UNIT, "finish_job", license, good, 0, EMPTY, node)
     part = (scene.job(license, 1), good, index, word("serial"), s.CODE.address, proof)
     assert scene.view("check_part", part)
@@ -91,3 +91,14 @@ def test_check_out_at_the_last_second(scene: Scene) -> None:
 
 def test_part_of(scene: Scene) -> None:
     assert scene.view("part_of", word("job"), 7) == a.part_of(word("job"), 7)
+
+
+def test_no_other_job_can_claim_the_same_parts(scene: Scene) -> None:
+    # Red without the part id in its leaf: the labels of the copied parts would prove the copying job too.
+    made = make(scene, 2)
+    terms = scene.terms("another document")
+    license = scene.grant(terms, copies=2)
+    copying = scene.job(license, scene.start(terms, 2))
+    scene.do(s.UNIT, "finish_job", license, 2, 0, EMPTY, made.root)
+    assert scene.view("check_part", made.part(0))
+    assert not scene.view("check_part", (copying, *made.part(0)[1:]))

@@ -19,7 +19,7 @@ from printright.domain.ids import Address, JobId, PartId, bytes32
 from printright.domain.words import EMPTY_32, TypedDomain, address_bytes, checksum, hash_words, keccak
 from printright.errors import BadValue, PartRefused
 
-_PART_TYPEHASH = keccak(b"Part(uint256 index,bytes32 serialDigest,address codeKey)")
+_PART_TYPEHASH = keccak(b"Part(bytes32 part,bytes32 serialDigest,address codeKey)")
 CHECK_OUT_TYPE = "CheckOut(bytes32 part,address by,uint256 deadline)"
 PREFIX = "PRINTRIGHT:1:"
 CODE_BYTES = 16
@@ -72,9 +72,9 @@ def sign_check_out(code: bytes, domain: TypedDomain, part: PartId, by: Address, 
     return signature[:64] + bytes([27 + signature[64]])
 
 
-def leaf(index: int, serial: str, code: bytes) -> bytes:
-    """The leaf of a part in its job's tree."""
-    return hash_words(_PART_TYPEHASH, index, serial_digest(serial, code), code_address(code))
+def leaf(part: PartId, serial: str, code: bytes) -> bytes:
+    """The leaf of a part in its job's tree. It names the part, so that no other job can claim the same tree."""
+    return hash_words(_PART_TYPEHASH, part, serial_digest(serial, code), code_address(code))
 
 
 def depth_of(good: int) -> int:
@@ -143,7 +143,7 @@ class PartLabel:
     @property
     def root(self) -> bytes:
         """The parts root that this label leads to."""
-        node, path = leaf(self.index, self.serial, self.code), self.index
+        node, path = leaf(self.part, self.serial, self.code), self.index
         for sibling in self.proof:
             node = keccak(sibling + node) if path & 1 else keccak(node + sibling)
             path >>= 1

@@ -85,7 +85,7 @@ class Reporter:
                 LICENSEE_INFO + entry.job,
             ),
         )
-        leaves = [leaf(index, serial, code) for index, (serial, code) in enumerate(serials)]
+        leaves = [leaf(part_id(entry.job, index), serial, code) for index, (serial, code) in enumerate(serials)]
         return record.canonical(), parts_root(leaves) if leaves else EMPTY_32
 
     async def file(self, entry: JobEntry) -> bytes:
@@ -98,7 +98,7 @@ class Reporter:
         if entry.stage is not Stage.FINISHED:
             raise Misuse("the job is not finished: its parts have no identity yet", hint="see `printright job status`")
         serials = self._serials(entry, license, entry.outcomes.count(Outcome.GOOD))
-        leaves = [leaf(index, serial, code) for index, (serial, code) in enumerate(serials)]
+        leaves = [leaf(part_id(entry.job, index), serial, code) for index, (serial, code) in enumerate(serials)]
         return [
             PartLabel(self._domain, entry.job, len(leaves), index, serial, code, parts_proof(leaves, index))
             for index, (serial, code) in enumerate(serials)

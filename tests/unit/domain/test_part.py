@@ -34,7 +34,7 @@ def labels(good: int) -> list[PartLabel]:
     for index in range(good):
         code = code_for(secret, index)
         made.append((serial_for(part_id(JOB, index), "ACME", MAKER, UNIT, code), code))
-    leaves = [leaf(index, serial, code) for index, (serial, code) in enumerate(made)]
+    leaves = [leaf(part_id(JOB, index), serial, code) for index, (serial, code) in enumerate(made)]
     return [
         PartLabel(DOMAIN, JOB, good, index, serial, code, parts_proof(leaves, index))
         for index, (serial, code) in enumerate(made)
@@ -44,7 +44,7 @@ def labels(good: int) -> list[PartLabel]:
 @given(st.integers(1, 40))
 def test_every_label_leads_to_the_same_root(good: int) -> None:
     made = labels(good)
-    assert {label.root for label in made} == {parts_root([leaf(x.index, x.serial, x.code) for x in made])}
+    assert {label.root for label in made} == {parts_root([leaf(x.part, x.serial, x.code) for x in made])}
     assert len({label.serial for label in made}) == good
 
 
