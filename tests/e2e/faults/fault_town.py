@@ -111,8 +111,7 @@ class Child:
         return self.status
 
     def wait(self) -> int:
-        if self.status is None:
-            self.status = self.victims.wait(self.pid, block=True)
+        until("the command's end", lambda: self.poll() is not None)
         assert self.status is not None
         return self.status
 

@@ -17,7 +17,7 @@ from printright.services.release_log import entries
 
 pytestmark = pytest.mark.needs("cc")
 # Opening the log: title, two syncs, the folder's. Then for each of two releases: line, sync, answer.
-POINTS = {"kill": 11, "power": 2}
+POINTS = {"kill": 11, "power": 1}
 
 
 def serve(faults: Town, home: Path, port: int, how: dict[str, Any] | None = None) -> Child:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fault_proxy import PASS, REFUSE, Proxy
 from fault_town import FIRST, GCODE, LAST, Town, through, until
 from test_fault_kill import Shift
 
@@ -122,15 +123,22 @@ def test_an_agent_that_ends_in_mid_print_costs_that_run(faults: Town, tmp_path: 
 
 
 def test_a_word_said_twice_is_no_answer_to_the_next_question(faults: Town) -> None:
-    # Red without `_forget_words`: a second cancel would finish the next job before its second copy.
+    # Red without `_forget_words`: the second cancel would finish the next job before its second copy.
     shift = Shift.begin(faults, "twice")
-    faults.agent(shift.home)
-    client = AgentClient(shift.home)
-    client.post("/v1/jobs", {"license": shift.license.id.hex(), "quantity": 2})
-    waiting(client)
-    for _ in range(5):
+    with Proxy(faults.network.rpc_urls[0]) as ledger:
+        through(shift.home, faults, ledger=ledger.url)
+        faults.agent(shift.home)
+        client = AgentClient(shift.home)
+        client.post("/v1/jobs", {"license": shift.license.id.hex(), "quantity": 2})
+        waiting(client)
+        # The first word is taken at once; what it leads to has to wait for the ledger.
+        ledger.fault = lambda number, body: REFUSE
+        seen = len(ledger.seen)
         client.post("/v1/cancel", {})
-    until("the end", lambda: client.get("/v1/jobs")[0]["stage"] == "finished")
-    job = client.post("/v1/jobs", {"license": shift.license.id.hex(), "quantity": 2})
-    again = waiting(client)
-    assert (again["job"], again["outcomes"]) == (job["job"], ["good"])
+        until("the report's first try", lambda: len(ledger.seen) > seen)
+        client.post("/v1/cancel", {})
+        ledger.fault = lambda number, body: PASS
+        until("the end", lambda: client.get("/v1/jobs")[0]["stage"] == "finished")
+        job = client.post("/v1/jobs", {"license": shift.license.id.hex(), "quantity": 2})
+        again = shift.close()
+        assert (again["job"], again["outcomes"]) == (job["job"], ["good", "good"])
