@@ -12,17 +12,13 @@ EVM_VERSION = "cancun"
 DEPLOYABLES = ("printright",)
 
 
-def compile_deployables(
-    folder: Path, optimize: OptimizationLevel = OptimizationLevel.GAS
-) -> dict[str, dict[str, Any]]:
+def compile_deployables(folder: Path, optimize: OptimizationLevel = OptimizationLevel.GAS) -> dict[str, dict[str, Any]]:
     """Compile every deployable in `folder`; the result maps its name to ABI, bytecode and layout."""
     settings = Settings(evm_version=EVM_VERSION, optimize=optimize, experimental_codegen=False)
     formats = ["abi", "bytecode", "bytecode_runtime", "method_identifiers", "layout", "userdoc"]
     artifacts = {}
     for name in DEPLOYABLES:
-        (output,) = compile_files(
-            [folder / f"{name}.vy"], formats, paths=[str(folder)], settings=settings
-        ).values()
+        (output,) = compile_files([folder / f"{name}.vy"], formats, paths=[str(folder)], settings=settings).values()
         artifacts[name] = {
             "contract": name,
             "compiler": "vyper 0.4.3",
