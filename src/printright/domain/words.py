@@ -7,6 +7,7 @@ is needed here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from eth_hash.auto import keccak as _keccak
 
@@ -68,7 +69,7 @@ class TypedDomain:
     chain_id: int
     contract: Address
 
-    @property
+    @cached_property
     def separator(self) -> bytes:
         return hash_words(
             keccak(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),

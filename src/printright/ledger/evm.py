@@ -21,7 +21,7 @@ from printright.errors import BadSettings, LedgerRefused, LedgerUnavailable, Mis
 from printright.ledger import pipeline
 from printright.ledger.answers import refused_or_unavailable
 from printright.ledger.contracts import checksummed, contract
-from printright.ledger.finality import Head
+from printright.ledger.finality import Depth, Head
 from printright.ledger.journal import Journal, State
 from printright.ledger.network import Network
 from printright.ledger.port import Call, EventQuery, Ledger, Receipt, Signer
@@ -89,6 +89,18 @@ class EvmLedger(Ledger):
         except RpcError as error:
             raise refused_or_unavailable(function, error) from None
         return view.decode(_data(answer))
+
+    async def call_final(self, function: str, *args: Any) -> tuple[int, Any]:
+        if isinstance(self._policy, Depth):
+            return await super().call_final(function, *args)
+        view = self._contract.function(function)
+        request = {"to": self.network.contract, "data": "0x" + view.encode(args).hex()}
+        # State first: should a block come in between, the number is the newer one, and both are final.
+        answer, head = await self.rpc.batch([("eth_call", (request, self._policy.needs)), self._head_call])
+        if isinstance(head, RpcError) or isinstance(answer, RpcError):
+            return await super().call_final(function, *args)
+        block = self._policy.final_height(_head(head))
+        return block, None if block < 0 else view.decode(_data(answer))
 
     async def send(self, key: str, function: str, *args: Any) -> Receipt:
         return await self._sender().send(Call(key, function, args))

@@ -78,6 +78,14 @@ class Ledger(ABC):
         ABI's field names; addresses with checksum, `bytes32` as bytes. Raises LedgerRefused, BadValue, Misuse.
         """
 
+    async def call_final(self, function: str, *args: Any) -> tuple[int, Any]:
+        """Read a view in the newest final block: that block and the value, -1 and None where no block is final.
+
+        Where the node can be asked for final state by name, this is one round trip.
+        """
+        block = await self.final_block()
+        return block, None if block < 0 else await self.call(function, *args, block=block)
+
     @abstractmethod
     async def send(self, key: str, function: str, *args: Any) -> Receipt:
         """Send once under `key` and return the mined receipt; a repeat returns the same receipt.

@@ -121,12 +121,11 @@ class Custodian:
     async def _look(self, unit: Address, terms: Terms) -> LedgerView:
         try:
             async with asyncio.timeout(self._limits.ledger_timeout_s):
-                final_block = await self._ledger.final_block()
-                if not self._lags:
-                    facts = await self._facts(unit, terms, final_block)
-                    return LedgerView(self.domain, final_block, facts, facts)
+                final_block, found = await self._ledger.call_final("release_facts", unit, terms.abi())
+                final = None if found is None else ReleaseFacts(block=final_block, **found._asdict())
+                if final is not None and not self._lags:
+                    return LedgerView(self.domain, final_block, final, final)
                 newest = await self._facts(unit, terms, await self._ledger.block_number())
-                final = await self._facts(unit, terms, final_block) if final_block >= 0 else None
                 return LedgerView(self.domain, final_block, final, newest)
         except TimeoutError:
             raise LedgerUnavailable("the custodian's ledger does not answer in time") from None

@@ -1,7 +1,8 @@
 """Sharing a design key t of n (Shamir, "How to share a secret", CACM 22(11), 1979).
 
-Over GF(2^128) with PyCryptodome's implementation, each half of the 32-byte key on its own. Any `threshold` shares
-give the key; fewer say nothing about it. A wrong share gives a wrong key without a sign of it, which is why the
+Over GF(2^128), each half of the 32-byte key on its own. PyCryptodome shares; combining is done here, since its
+interpolation takes milliseconds of a release that is to take five. Not in constant time: who combines has a right to
+the key. Any `threshold` shares give the key; fewer say nothing about it. A wrong share gives a wrong key without a sign of it, which is why the
 manifest holds a check value of the key (`Manifest.check_key`).
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from Crypto.Protocol.SecretSharing import Shamir
 
@@ -67,8 +69,63 @@ def combine(shares: Sequence[Share], threshold: int) -> bytes:
     used = shares[:threshold]
     if len({share.index for share in used}) != threshold:
         raise BadValue("the same share twice", hint="each custodian's share counts once")
+    weights = _weights(tuple(share.index for share in used))
     halves = (
-        Shamir.combine([(share.index, share.value[part]) for share in used], ssss=False)
+        _sum_of_products(weights, [int.from_bytes(share.value[part], "big") for share in used])
         for part in (slice(_HALF), slice(_HALF, None))
     )
-    return b"".join(halves)
+    return b"".join(half.to_bytes(_HALF, "big") for half in halves)
+
+
+# PyCryptodome interpolates anew for each half and takes milliseconds; the weights hang on the indices alone. Its field:
+# GF(2^128) modulo x^128 + x^7 + x^2 + x + 1, elements as big-endian integers.
+
+
+@lru_cache(maxsize=256)
+def _weights(indices: tuple[int, ...]) -> tuple[int, ...]:
+    """Lagrange's weights at 0 for these indices."""
+    weights = []
+    for one in indices:
+        above, below = 1, 1
+        for other in indices:
+            if other != one:
+                above, below = _multiply(above, other), _multiply(below, one ^ other)
+        weights.append(_multiply(above, _inverse(below)))
+    return tuple(weights)
+
+
+def _sum_of_products(ones: Sequence[int], others: Sequence[int]) -> int:
+    total = 0
+    for one, other in zip(ones, others, strict=True):
+        total ^= _product(one, other)
+    return _reduced(total)
+
+
+def _multiply(one: int, other: int) -> int:
+    return _reduced(_product(one, other))
+
+
+def _product(one: int, other: int) -> int:
+    """Without carries, not reduced."""
+    total = 0
+    while one:
+        low = one & -one
+        total ^= other * low
+        one ^= low
+    return total
+
+
+def _reduced(value: int) -> int:
+    while (excess := value >> 128) != 0:
+        # x^128 = x^7 + x^2 + x + 1
+        value = (value & (1 << 128) - 1) ^ excess ^ excess << 1 ^ excess << 2 ^ excess << 7
+    return value
+
+
+def _inverse(value: int) -> int:
+    """Fermat: value^(2^128 - 2)."""
+    result = 1
+    for _ in range(127):
+        value = _multiply(value, value)
+        result = _multiply(result, value)
+    return result

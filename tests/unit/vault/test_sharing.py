@@ -6,6 +6,9 @@ import os
 from itertools import combinations, permutations
 
 import pytest
+from Crypto.Protocol.SecretSharing import Shamir
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from printright.errors import BadValue
 from printright.vault.sharing import Share, combine, split
@@ -69,3 +72,26 @@ def test_values_that_are_no_shares() -> None:
             Share.from_bytes(data)
     with pytest.raises(BadValue):
         split(SECRET[1:], 1, 1)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.binary(min_size=32, max_size=32), st.integers(1, 16), st.data())
+def test_the_secret_is_the_one_that_pycryptodome_combines(secret: bytes, threshold: int, data: st.DataObject) -> None:
+    count = data.draw(st.integers(threshold, 16))
+    chosen = data.draw(st.permutations(split(secret, threshold, count)))[:threshold]
+    halves = [
+        Shamir.combine([(share.index, share.value[part]) for share in chosen], ssss=False)
+        for part in (slice(16), slice(16, None))
+    ]
+    assert combine(chosen, threshold) == b"".join(halves) == secret
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.binary(min_size=32, max_size=32), min_size=2, max_size=6))
+def test_wrong_shares_combine_to_what_pycryptodome_says(values: list[bytes]) -> None:
+    shares = [Share(index + 1, value) for index, value in enumerate(values)]
+    halves = [
+        Shamir.combine([(share.index, share.value[part]) for share in shares], ssss=False)
+        for part in (slice(16), slice(16, None))
+    ]
+    assert combine(shares, len(shares)) == b"".join(halves)
