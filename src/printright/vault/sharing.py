@@ -1,9 +1,9 @@
 """Sharing a design key t of n (Shamir, "How to share a secret", CACM 22(11), 1979).
 
-Over GF(2^128), each half of the 32-byte key on its own. PyCryptodome shares; combining is done here, since its
-interpolation takes milliseconds of a release that is to take five. Not in constant time: who combines has a right to
-the key. Any `threshold` shares give the key; fewer say nothing about it. A wrong share gives a wrong key without a sign of it, which is why the
-manifest holds a check value of the key (`Manifest.check_key`).
+Over GF(2^128), each half of the 32-byte key on its own. Any `threshold` shares give the key; fewer say nothing about
+it. A wrong share gives a wrong key without a sign of it, which is why the manifest holds a check value of the key
+(`Manifest.check_key`). PyCryptodome shares; combining is done here, since its interpolation takes milliseconds of a
+release that is to take five. Not in constant time: who combines has a right to the key.
 """
 
 from __future__ import annotations
