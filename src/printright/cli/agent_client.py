@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,9 @@ class AgentClient:
         """The JSON lines of a streaming answer, as they come."""
         connection, response = self._open("GET", path, None)
         try:
-            while line := response.readline():
+            while line := self._whole(response.readline):
+                if not line.endswith(b"\n"):
+                    raise self._broken_off()
                 yield json.loads(line)
         finally:
             connection.close()
@@ -50,9 +52,22 @@ class AgentClient:
     def _request(self, method: str, path: str, body: Any) -> Any:
         connection, response = self._open(method, path, body)
         try:
-            return json.loads(response.read())
+            return json.loads(self._whole(response.read))
         finally:
             connection.close()
+
+    def _whole(self, read: Callable[[], bytes]) -> bytes:
+        """Part of an answer. An agent that is killed leaves half of one."""
+        try:
+            return read()
+        except (OSError, http.client.HTTPException):
+            raise self._broken_off() from None
+
+    def _broken_off(self) -> MachineUnavailable:
+        return MachineUnavailable(
+            f"the agent on {self._socket} ended in the middle of its answer",
+            hint="start it again: `printright unit run` with the same --home; then see `printright job status`",
+        )
 
     def _open(self, method: str, path: str, body: Any) -> tuple[_UnixConnection, http.client.HTTPResponse]:
         connection = _UnixConnection(self._socket)
