@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ FIRST_POLL_S, LONGEST_POLL_S = 0.004, 1.0
 # Base fee rises by an eighth with every full block: eightfold lasts 17 of them, and what is not needed is not paid.
 FEE_HEADROOM = 8
 DEFAULT_TIP_WEI = 1_000_000_000
+GAS_MARKS = 1 << 20
 
 
 class NonceTaken(AlreadyRunning):
@@ -247,7 +249,10 @@ class Sender:
         return result
 
     def _sign(self, call: Call, data: bytes, digest: bytes, nonce: int, fees: Fees) -> Entry:
-        unsigned = Unsigned(self._chain_id, nonce, fees, gas_limit(len(data)), bytes.fromhex(self._to[2:]), data)
+        # Signatures are deterministic: without a mark of its own, the same intent on a second machine with a copy of this
+        # key would be the very same transaction, and both machines would take it for theirs.
+        gas = gas_limit(len(data)) + secrets.randbelow(GAS_MARKS)
+        unsigned = Unsigned(self._chain_id, nonce, fees, gas, bytes.fromhex(self._to[2:]), data)
         to_sign = unsigned.digest()
         signature = self._signer.sign_digest(to_sign)
         if not self._signer_checked:
