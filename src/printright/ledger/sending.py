@@ -249,8 +249,8 @@ class Sender:
         return result
 
     def _sign(self, call: Call, data: bytes, digest: bytes, nonce: int, fees: Fees) -> Entry:
-        # Signatures are deterministic: without a mark of its own, the same intent on a second machine with a copy of this
-        # key would be the very same transaction, and both machines would take it for theirs.
+        # Signatures are deterministic: without a mark of its own, the same intent on a second machine with a copy of
+        # this key would be the very same transaction, and both machines would take it for theirs.
         gas = gas_limit(len(data)) + secrets.randbelow(GAS_MARKS)
         unsigned = Unsigned(self._chain_id, nonce, fees, gas, bytes.fromhex(self._to[2:]), data)
         to_sign = unsigned.digest()

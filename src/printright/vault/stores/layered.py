@@ -29,6 +29,12 @@ class LayeredStore(Store):
             return await self._local.get(digest)
         except StoreUnavailable as missing:
             last: StoreUnavailable | PackageRefused = missing
+        except PackageRefused as rotten:
+            if not self._upstream:
+                raise
+            # Bytes that are not their digest's are of no use to anybody; another store may have the right ones.
+            self._local.path(digest).unlink(missing_ok=True)
+            last = rotten
         for store in self._upstream:
             try:
                 return await store.get(digest)
