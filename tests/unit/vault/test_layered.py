@@ -20,8 +20,8 @@ DIGEST = Digest(hashlib.sha256(DATA).digest())
 
 
 @pytest.fixture
-async def remote(tmp_path: Path) -> AsyncIterator[LocalStore]:
-    yield LocalStore(tmp_path / "remote")
+def remote(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path / "remote")
 
 
 @pytest.fixture
