@@ -346,6 +346,6 @@ async def test_nothing_of_the_file_is_kept_after_the_print() -> None:
         assert not [frame for frame in sender._wire._ring.values() if marker in frame]
         job = driver._job
         assert job is not None
-        kept = [job._chunk, *job._chunks, *job._lines, *job.ready, driver._guard._rest]
+        kept = [job._chunk, *job._chunks, *job.ready, driver._guard._rest]
         assert not [data for data in kept if data]
         gc.collect()

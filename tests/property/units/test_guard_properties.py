@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from printright.errors import GcodeRefused
 from printright.units.guard import Guard, GuardProfile
 from printright.units.guard.allow_list import allow_list
+from printright.units.guard.moves import digits_below
 
 PROFILE = GuardProfile((250.0, 210.0, 210.0), nozzle_max_c=290.0, bed_max_c=110.0)
 WORDS = sorted(word.decode() for word in allow_list(PROFILE))
@@ -68,21 +69,50 @@ def test_what_passed_passes_again_unchanged(file: list[bytes]) -> None:
     assert Guard(PROFILE).feed(b"\n".join(commands) + b"\n") == commands
 
 
-@given(st.lists(lines, max_size=30), st.integers(1, 200))
-def test_where_chunks_are_cut_makes_no_difference(file: list[bytes], cut: int) -> None:
+moves = st.tuples(
+    st.sampled_from(["G1", "G0"]),
+    st.sampled_from(["", " F1200", " F7.5"]),
+    *(
+        st.one_of(st.just(""), st.floats(-10, 260).map(lambda value, axis=axis: f" {axis}{value:.3f}"))  # type: ignore[misc]
+        for axis in "XYZ"
+    ),
+    st.one_of(st.just(""), st.floats(-100, 300).map(lambda value: f" E{value:.4f}")),
+).map(lambda parts: "".join(parts).encode())
+
+
+@given(st.lists(st.one_of(moves, moves, moves, lines), max_size=40), st.integers(1, 400))
+def test_feeding_pieces_is_checking_line_by_line(file: list[bytes], cut: int) -> None:
+    """Runs of moves are checked at once and lines cut anywhere: neither makes a difference."""
     data = b"\n".join(file)
+    pieces, single = Guard(PROFILE), Guard(PROFILE)
+    fed: list[bytes] = []
+    expected: list[bytes] = []
+    refused: list[str | None] = [None, None]
+    try:
+        for at in range(0, len(data), cut):
+            fed += pieces.feed(data[at : at + cut])
+        fed += pieces.finish()
+    except GcodeRefused as error:
+        refused[0] = str(error)
+    try:
+        for line in data.split(b"\n"):
+            expected += [command] if (command := single.check(line)) is not None else []
+    except GcodeRefused as error:
+        refused[1] = str(error)
+    assert refused[0] == refused[1]
+    assert fed == expected[: len(fed)]
+    if refused[0] is None:
+        assert fed == expected
+        assert [round(at, 6) for at in pieces.positions.xyz if at is not None] == [
+            round(at, 6) for at in single.positions.xyz if at is not None
+        ]
+        assert abs(pieces.positions.e - single.positions.e) < 1e-6
 
-    def run(size: int) -> tuple[list[bytes], bool]:
-        guard, commands = Guard(PROFILE), []
-        try:
-            for at in range(0, len(data), size):
-                for line in guard.split(data[at : at + size]):
-                    commands += [command] if (command := guard.check(line)) is not None else []
-            return commands + guard.finish(), False
-        except GcodeRefused:
-            return commands, True
 
-    assert run(cut) == run(len(data) + 1)
+@given(st.integers(1, 2000))
+def test_digits_below_a_limit(limit: int) -> None:
+    pattern = re.compile(digits_below(limit))
+    assert all(bool(pattern.fullmatch(str(number))) is (number < limit) for number in range(2 * limit + 12))
 
 
 @given(st.lists(lines, max_size=60))

@@ -11,7 +11,7 @@ from enum import Enum
 from printright.units.driver import PrintEnd, PrintOutcome, Progress
 from printright.units.guard import Guard
 
-SLICE_BYTES = 4096
+SLICE_BYTES = 1536
 AHEAD_LINES = 64
 LIFT_MM = 10.0
 
@@ -54,7 +54,6 @@ class Job:
         self._on_chunk_used = on_chunk_used
         self._chunks: deque[bytes | None] = deque()
         self._chunk, self._offset = b"", 0
-        self._lines: deque[bytes] = deque()
         self._file_ended = False
 
     def put(self, chunk: bytes) -> None:
@@ -66,48 +65,34 @@ class Job:
 
     @property
     def all_sent(self) -> bool:
-        return self._file_ended and not self.ready and not self._lines
+        return self._file_ended and not self.ready
 
     @property
     def hungry(self) -> bool:
         """Whether there is something that `prepare` could work on, and room for it."""
-        return self.stage is Stage.SENDING and len(self.ready) < AHEAD_LINES and not self._dry
+        return (
+            self.stage is Stage.SENDING
+            and len(self.ready) < AHEAD_LINES
+            and (self._offset < len(self._chunk) or bool(self._chunks))
+        )
 
-    @property
-    def _dry(self) -> bool:
-        return not self._lines and self._offset >= len(self._chunk) and (self._file_ended or not self._chunks)
-
-    def prepare(self, lines: int) -> None:
-        """Check up to so many lines of the file. Raises GcodeRefused.
+    def prepare(self) -> None:
+        """Check the next lines of the file, about fifty. Raises GcodeRefused.
 
         The sender calls this while the machine is at work on what it has, so that checking costs no time on the wire.
         """
-        todo, check, ready = self._lines, self._guard.check, self.ready
-        while lines:
-            if not todo and not self._split():
-                return
-            while todo and lines:
-                lines -= 1
-                command = check(todo.popleft())
-                if command is not None:
-                    ready.append(command)
-
-    def _split(self) -> bool:
         if self._offset >= len(self._chunk):
-            if self._file_ended or not self._chunks:
-                return False
             chunk = self._chunks.popleft()
             if chunk is None:
                 self._file_ended = True
                 self.ready.extend(self._guard.finish())
-                return False
+                return
             self._chunk, self._offset = chunk, 0
             self._on_chunk_used()
         piece = self._chunk[self._offset : self._offset + SLICE_BYTES]
         self._offset += len(piece)
         self.bytes_used += len(piece)
-        self._lines.extend(self._guard.split(piece))
-        return True
+        self.ready.extend(self._guard.feed(piece))
 
     def lift_mm(self) -> float:
         """How far the head can go up from the highest place that it may have reached."""
@@ -123,7 +108,6 @@ class Job:
 
     def forget(self) -> None:
         self.ready.clear()
-        self._lines.clear()
         self._chunks.clear()
         self._chunk, self._offset = b"", 0
         self._guard.start()

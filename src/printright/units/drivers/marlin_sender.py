@@ -32,7 +32,7 @@ BARRIER = (b"M400", b"M114")
 """Wait for all moves, then say where the head is: the answer proves that every line before was taken."""
 
 HEATERS_OFF = (b"M104 S0", b"M140 S0", b"M107")
-PREPARE_LINES = 6
+HALT_S = 0.25
 PROGRESS_S = 0.1
 WATCH_S = 0.05
 MAX_SAME_RESENDS = 100
@@ -103,9 +103,10 @@ class MarlinSender:
         """Emergency stop, in front of everything that waits. From any thread."""
         self.halted = True
         with self._write_lock:
+            self._outgoing, data, until_s = b"", HALT, time.monotonic() + HALT_S
             with suppress(Unplugged):
-                self._port.write(HALT)
-            self._outgoing = b""
+                while data and time.monotonic() < until_s:
+                    data = data[self._port.write(data) :]
         self.wake()
 
     def close(self) -> None:
@@ -222,7 +223,7 @@ class MarlinSender:
         job = self._job
         if job is not None and job.hungry:
             try:
-                job.prepare(PREPARE_LINES)
+                job.prepare()
             except GcodeRefused as refused:
                 self.stop_job(PrintEnd.CANCELED, "the file was refused", refused)
                 return 0.0

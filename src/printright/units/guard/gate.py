@@ -16,6 +16,7 @@ from pathlib import Path
 
 from printright.errors import GcodeRefused
 from printright.units.guard.allow_list import CommandRule, ParameterRule, allow_list
+from printright.units.guard.moves import NUMBER, moves_within
 from printright.units.guard.positions import OutOfBounds, Positions
 from printright.units.guard.profile import GuardProfile
 
@@ -25,15 +26,14 @@ MAX_COMMAND_BYTES = 80
 MAX_COMMENT_BYTES = 1 << 20
 MAX_FINDINGS = 20
 
-_NUMBER = rb"-?(?:[0-9]{1,6}(?:\.[0-9]{0,6})?|\.[0-9]{1,6})"
 _FEED = rb"(?: F[0-9]{1,6}(?:\.[0-9]{0,6})?)?"
 _MOVE = re.compile(
-    rb"G[01]%b(?: X(%b))?(?: Y(%b))?(?: Z(%b))?(?: E(%b))?%b" % (_FEED, _NUMBER, _NUMBER, _NUMBER, _NUMBER, _FEED)
+    rb"G[01]%b(?: X(%b))?(?: Y(%b))?(?: Z(%b))?(?: E(%b))?%b" % (_FEED, NUMBER, NUMBER, NUMBER, NUMBER, _FEED)
 ).fullmatch
 _WORD = re.compile(rb"[A-Z](?:0|[1-9][0-9]{0,3})").fullmatch
 _NAME = re.compile(rb"\s*([A-Za-z@%!/$N][0-9]{0,4})?")
 _INTEGER = re.compile(rb"-?[0-9]{1,7}").fullmatch
-_FLOAT = re.compile(_NUMBER).fullmatch
+_FLOAT = re.compile(NUMBER).fullmatch
 _TEXT = re.compile(rb"[A-Za-z0-9 .,:%/+_-]{0,60}").fullmatch
 # Marlin looks for M110 and M29 anywhere in a line, and for G when it is stopped.
 _SMUGGLED = re.compile(rb"[GMNT][0-9]").search
@@ -76,6 +76,7 @@ class Guard:
     def __init__(self, profile: GuardProfile) -> None:
         self.profile = profile
         self._rules = allow_list(profile)
+        self._run = moves_within(profile).match
         self.start()
 
     def start(self) -> None:
@@ -86,24 +87,46 @@ class Guard:
         self._skipped = 0
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """The commands in the lines that this chunk completes. Raises GcodeRefused at the first line refused."""
-        check = self.check
-        return [command for line in self.split(chunk) if (command := check(line)) is not None]
+        """The commands in the lines that this chunk completes. Raises GcodeRefused at the first line refused.
 
-    def split(self, chunk: bytes) -> list[bytes]:
-        """The lines that this chunk completes, not checked: each goes through `check`, in order.
-
-        A line that is not complete waits for the next chunk, without its comment; one that never ends raises
-        GcodeRefused.
+        A line that is not complete waits for the next chunk, without its comment; one that never ends is refused.
+        Runs of plain moves are checked all at once, which is what nearly all of a file is.
         """
-        lines = (self._rest + chunk).split(b"\n")
-        rest = lines.pop()
+        text = self.whole_lines(chunk)
+        commands: list[bytes] = []
+        run, positions, at, end = self._run, self.positions, 0, len(text)
+        while at < end:
+            if not positions.relative:
+                match = run(text, at)
+                assert match is not None
+                after = match.end()
+                if after > at:
+                    moves = text[at:after]
+                    if positions.run(moves):
+                        lines = moves.split(b"\n")
+                        lines.pop()
+                        self.lines += len(lines)
+                        commands += lines
+                        at = after
+                        continue
+            after = text.index(b"\n", at)
+            command = self.check(text[at:after])
+            if command is not None:
+                commands.append(command)
+            at = after + 1
+        return commands
+
+    def whole_lines(self, chunk: bytes) -> bytes:
+        """The text of the lines that this chunk completes, not checked. Raises GcodeRefused for a line without end."""
+        text = self._rest + chunk
+        end = text.rfind(b"\n") + 1
+        rest = text[end:]
+        if end:
+            self._skipped = 0
         if len(rest) > 2 * MAX_COMMAND_BYTES:
             rest = self._shorten(rest)
-        if lines:
-            self._skipped = 0
         self._rest = rest
-        return lines
+        return text[:end]
 
     def finish(self) -> list[bytes]:
         """The command of a last line without a newline. Raises GcodeRefused."""

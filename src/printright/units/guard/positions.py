@@ -6,11 +6,15 @@ nobody knows the place of (before homing, after levelling) may be moved relative
 
 from __future__ import annotations
 
+import re
 from math import atan2, hypot, pi, tau
 
 from printright.units.guard.profile import GuardProfile
 
 PREAMBLE = (b"G90", b"M82", b"G92 E0")
+_EXTRUDED = re.compile(rb"E([^ \n]+)").findall
+_VALUE = re.compile(rb"[^ \n]+").match
+
 ARC_TOLERANCE_MM = 0.5
 ROUNDING_MM = 0.01
 
@@ -61,6 +65,33 @@ class Positions:
                 xyz[2] = z
         self.e += step
         self.moved += step
+
+    def run(self, moves: bytes) -> bool:
+        """Many absolute moves that are known to be inside; False, and nothing done, where their filament is not.
+
+        Only where the head is at their end is of interest, and whether any of them feeds too much.
+        """
+        steps = list(map(float, _EXTRUDED(moves)))
+        if steps:
+            low, high, limit = min(steps), max(steps), self._e_step
+            if self.e_relative:
+                if low < -limit or high > limit:
+                    return False
+                fed = sum(steps)
+            else:
+                # No step is longer than the way from the least to the greatest.
+                if min(low, self.e) + limit < max(high, self.e):
+                    return False
+                fed = steps[-1] - self.e
+            self.e += fed
+            self.moved += fed
+        for axis, letter in enumerate((b" X", b" Y", b" Z")):
+            place = moves.rfind(letter)
+            if place >= 0:
+                match = _VALUE(moves, place + 2)
+                assert match is not None
+                self.xyz[axis] = float(match[0])
+        return True
 
     def _by(self, *steps: float | None) -> None:
         xyz, drift = list(self.xyz), list(self._drift)

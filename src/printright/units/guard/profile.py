@@ -35,7 +35,7 @@ class GuardProfile:
         if len(self.build_volume_mm) != 3:
             raise BadSettings("a build volume has three sides: width, depth and height in millimeters")
         limits = {
-            "build volume": (min(self.build_volume_mm), max(self.build_volume_mm), 10_000.0),
+            "build volume": (min(self.build_volume_mm) - 0.999, max(self.build_volume_mm), 10_000.0),
             "nozzle_max_c": (self.nozzle_max_c, self.nozzle_max_c, 600.0),
             "bed_max_c": (self.bed_max_c + 1, self.bed_max_c, 300.0),
             "chamber_max_c": (self.chamber_max_c + 1, self.chamber_max_c, 200.0),
