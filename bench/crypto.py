@@ -3,8 +3,8 @@
 Files of all sides lie in one folder on disk, in the page cache. Before each timed run the disk is synced, so that one
 side's write-back is not in another's time. Every side writes over its own output of the round before: the kernel gives
 back pages that it just took, and nobody pays for memory that a virtual machine's host has to find first. age computes
-no digest, so neither do we there; `crypto.publish_mb_s` is with both digests. Two threads of ours want two cores: on a
-busy machine the ratios against age are lower.
+no digest, so neither do we there. Two threads of ours want two cores: on a busy machine the ratios against age are
+lower.
 
 In memory, one thread each: the time is the processor's, which a busy machine does not change much.
 """
@@ -81,7 +81,6 @@ def _files(folder: Path) -> list[Figure]:
                 stream.write(block)
 
     sides["tink"] = tink_encrypts
-    sides["publish"] = lambda: encrypt_file(KEY, plain, folder / "1.ours", AAD, digests=True)
 
     def synced(run: Callable[[], object]) -> float:
         os.sync()
@@ -104,7 +103,6 @@ def _files(folder: Path) -> list[Figure]:
             "crypto.vs_tink", speed["ours"], "MiB/s", ">= 5", peer="Tink 1.16.1 for Python, its example",
             peer_value=speed["tink"], ratio=speed["ours"] / speed["tink"], judge_ratio=True,
         ),
-        figure("crypto.publish_mb_s", speed["publish"], "MiB/s with SHA-256 of both sides", ">= 400"),
     ]  # fmt: skip
 
 
@@ -226,8 +224,8 @@ def _against_tink() -> list[Figure]:
             ratio=speed[ours] / speed[peer], judge_ratio=True,
         )
         for name, ours, peer, target in (
-            ("crypto.vs_tink_in_memory", "ours", "tink", ">= 2"),
-            ("crypto.decrypt_vs_tink_in_memory", "ours_open", "tink_open", ">= 1.5"),
+            ("crypto.vs_tink_in_memory", "ours", "tink", ">= 5"),
+            ("crypto.decrypt_vs_tink_in_memory", "ours_open", "tink_open", ">= 5"),
         )
     ]  # fmt: skip
 
@@ -260,6 +258,6 @@ def _random_reads(folder: Path) -> list[Figure]:
             read(places, size)
         whole, unaligned = (read(places, size) for places, size in ((segments, PLAIN_SIZE), (anywhere, 65_536)))
     return [
-        figure("crypto.random_read_us", whole, "us for a segment", "<= 20"),
-        figure("crypto.random_read_any_us", unaligned, "us for 64 KiB anywhere", "<= 45"),
+        figure("crypto.random_read_us", unaligned, "us for 64 KiB at any byte", "<= 20"),
+        figure("crypto.random_read_segment_us", whole, "us for one whole segment", "<= 20"),
     ]
