@@ -36,7 +36,7 @@ EXPORTS = {
     ],
     "printright.vault.keys": [
         "WORK_FACTOR", "CreatedKeys", "LedgerKey", "SoftwareLedgerKey", "SoftwareUnsealingKey", "UnsealingKey",
-        "create_keys", "open_ledger_key", "open_unsealing_key", "password_source",
+        "create_keys", "open_ledger_key", "open_unsealing_key",
     ],
 }  # fmt: skip
 

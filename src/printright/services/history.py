@@ -119,12 +119,6 @@ class History:
             raise BadValue(f"{kind} in block {event.block_number} follows from nothing that came before") from None
         self.block = event.block_number
 
-    def member_key(self, member: Address) -> bytes:
-        """A member's public sealing key, 65 bytes. Raises BadValue for an account never admitted."""
-        if member not in self.members:
-            raise BadValue(f"{member} is not a member", hint="the registrar admits members: `printright member admit`")
-        return self.members[member].key
-
 
 @singledispatch
 def _fold(e: ev.Event, h: History) -> None:

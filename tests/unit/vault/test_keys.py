@@ -19,7 +19,6 @@ from printright.vault.keys import (
     create_keys,
     open_ledger_key,
     open_unsealing_key,
-    password_source,
 )
 from printright.vault.keys.files import WORK_FACTOR
 from printright.vault.sealing import seal
@@ -172,21 +171,3 @@ def test_nothing_shows_a_key(keys: CreatedKeys) -> None:
     with pytest.raises(WrongKey) as refused:
         open_ledger_key(keys.ledger_uri, lambda: "hunter2-secret")
     assert "hunter2" not in str(refused.value)
-
-
-def test_password_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "password"
-    file.write_text(PASSWORD + "\r\nsecond line\n")
-    monkeypatch.setenv("KEY_PASSWORD", PASSWORD)
-    monkeypatch.setattr("getpass.getpass", lambda prompt: PASSWORD)
-    for source in (f"file:{file}", "env:KEY_PASSWORD", "prompt"):
-        assert password_source(source)() == PASSWORD
-    for source in ("", "env:", "file:", PASSWORD, "vault:x"):
-        with pytest.raises(BadSettings) as caught:
-            password_source(source)
-        assert PASSWORD not in str(caught.value)
-    file.write_text("\n")
-    monkeypatch.delenv("KEY_PASSWORD")
-    for source in (f"file:{file}", "env:KEY_PASSWORD", f"file:{tmp_path}/no"):
-        with pytest.raises(BadSettings):
-            password_source(source)()

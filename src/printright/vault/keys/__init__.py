@@ -1,12 +1,12 @@
 """Keys of members and units: one interface by URI, wherever the key lives.
 
 `LedgerKey` signs for a ledger account, `UnsealingKey` opens what was sealed for its owner. `create_keys` makes both
-in files; `open_ledger_key` and `open_unsealing_key` open them by URI with a password from `password_source`.
+in files; `open_ledger_key` and `open_unsealing_key` open them by URI; who calls says where the
+password comes from.
 """
 
 from printright.vault.keys.files import WORK_FACTOR, CreatedKeys, create_keys
 from printright.vault.keys.ledger_key import LedgerKey, SoftwareLedgerKey
-from printright.vault.keys.passwords import password_source
 from printright.vault.keys.unsealing_key import SoftwareUnsealingKey, UnsealingKey
 from printright.vault.keys.uri import open_ledger_key, open_unsealing_key
 
@@ -20,5 +20,4 @@ __all__ = [
     "create_keys",
     "open_ledger_key",
     "open_unsealing_key",
-    "password_source",
 ]
