@@ -8,12 +8,11 @@ from contextlib import closing
 import aiohttp
 
 from printright.cli.home import Home, UnitSettings
+from printright.cli.machine import open_driver
 from printright.ledger.evm import open_ledger
 from printright.services.members import typed_domain
 from printright.units.agent import Agent, AgentSettings
 from printright.units.api import AgentApi, serve_api
-from printright.units.drivers.marlin import MarlinDriver
-from printright.units.guard import Guard, GuardProfile
 from printright.units.journal import JobJournal
 from printright.units.keyring import DesignKeys
 from printright.units.offers import Offers
@@ -44,7 +43,7 @@ async def _work(
         open_ledger(home.network(), signer=unit_key, journal=home.folder / "ledger-journal.sqlite") as ledger,
         aiohttp.ClientSession() as session,
     ):
-        driver = MarlinDriver(settings.port, baud=settings.baud, guard=Guard(guard_profile(settings)))
+        driver = open_driver(settings)
         licenses = LicenseShelf(home.folder / "received")
         reporter = Reporter(ledger, store, unsealing_key, unit_key.address)
         keys = DesignKeys(
@@ -72,10 +71,3 @@ async def _work(
                 await agent.run()
         finally:
             await driver.close()
-
-
-def guard_profile(settings: UnitSettings) -> GuardProfile:
-    """What this machine can stand, for the G-code allow-list."""
-    return GuardProfile(
-        build_volume_mm=settings.build_volume_mm, nozzle_max_c=settings.nozzle_max_c, bed_max_c=settings.bed_max_c
-    )

@@ -17,6 +17,7 @@ app = noun("Create, enroll, attest and run the agent of a machine.")
 
 @verb(app)
 @click.option("--port", required=True, help="Serial port of the machine, or of `printright unit simulate`.")
+@click.option("--driver", default="marlin", show_default=True, help="How to speak to the machine.")
 @click.option("--baud", default=115_200, show_default=True)
 @click.option("--clears-bed-itself", is_flag=True, help="The machine ejects parts: no confirmation between runs.")
 @click.option("--upstream", multiple=True, help="URL of a store to fetch packages from.")
@@ -31,6 +32,7 @@ app = noun("Create, enroll, attest and run the agent of a machine.")
 @click.option("--network", type=click.Path(exists=True, path_type=Path), help="A network file to copy into the home.")
 def create(
     port: str,
+    driver: str,
     baud: int,
     clears_bed_itself: bool,
     upstream: tuple[str, ...],
@@ -41,7 +43,7 @@ def create(
     """Create a unit's folder with its two keys, beside the machine."""
     from printright.cli.setup import create_home
 
-    lines = ["[unit]", f"port = {json.dumps(port)}", f"baud = {baud}"]
+    lines = ["[unit]", f"driver = {json.dumps(driver)}", f"port = {json.dumps(port)}", f"baud = {baud}"]
     lines += [f"clears_bed_itself = {json.dumps(clears_bed_itself)}"]
     lines += ["[store]", f"upstream = {json.dumps(list(upstream))}"]
     lines += ["[custodians]"]

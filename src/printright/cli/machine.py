@@ -1,0 +1,34 @@
+"""The driver that a unit's settings name. Each is imported only where it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from printright.cli.home import UnitSettings
+from printright.errors import BadSettings
+from printright.units.driver import Driver
+from printright.units.guard import GuardProfile
+
+
+def open_driver(settings: UnitSettings) -> Driver:
+    """The driver for this machine, not connected yet. Raises BadSettings for a kind that there is not."""
+    if settings.driver not in _KINDS:
+        raise BadSettings(f"no driver {settings.driver[:40]!r}", hint=f"known: {', '.join(sorted(_KINDS))}")
+    return _KINDS[settings.driver](settings)
+
+
+def guard_profile(settings: UnitSettings) -> GuardProfile:
+    """What this machine can stand, for the G-code allow-list."""
+    return GuardProfile(
+        build_volume_mm=settings.build_volume_mm, nozzle_max_c=settings.nozzle_max_c, bed_max_c=settings.bed_max_c
+    )
+
+
+def _marlin(settings: UnitSettings) -> Driver:
+    from printright.units.drivers.marlin import MarlinDriver
+    from printright.units.guard import Guard
+
+    return MarlinDriver(settings.port, baud=settings.baud, guard=Guard(guard_profile(settings)))
+
+
+_KINDS: dict[str, Callable[[UnitSettings], Driver]] = {"marlin": _marlin}
