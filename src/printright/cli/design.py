@@ -1,4 +1,4 @@
-"""printright design: publish, version, withdraw, list."""
+"""printright design: publish, version, withdraw, list, show."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from printright.errors import BadValue
 
 if TYPE_CHECKING:
     from printright.domain.ids import ContentId
-    from printright.services.publish import DesignShelf
+    from printright.services.publish import Design, DesignShelf
     from printright.vault.manifest import Custodian
 
 app = noun("Encrypt and publish designs.")
@@ -73,12 +73,15 @@ async def _publish(
     from rich.console import Console
     from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
+    from printright.domain.estimate import NO_ESTIMATE
     from printright.services.publish import publish
+    from printright.services.slicing import read_estimate
     from printright.vault.details import Details
 
     home = Home.current()
     if source.suffix.lower() in GCODE_SUFFIXES:
         refuse_dangerous(source)
+    estimate = read_estimate(source) if source.suffix.lower() in GCODE_SUFFIXES else NO_ESTIMATE
     owner_key = home.ledger_key()
     columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
@@ -89,13 +92,20 @@ async def _publish(
                 home.store(),
                 _shelf(home),
                 source,
-                Details(file_name=source.name, material=material, notes=notes),
+                Details(
+                    file_name=source.name,
+                    material=material or estimate.material,
+                    notes=notes,
+                    estimated_time_s=estimate.time_s,
+                    thumbnail=estimate.thumbnail_png,
+                ),
                 title=title,
                 owner_key=owner_key,
                 custodians=_custodians(home, cards),
                 threshold=threshold,
                 parts_per_run=parts_per_run,
                 previous=previous,
+                estimate=estimate,
                 progress=lambda done: progress.update(task, completed=done),
             )
             await ledger.wait_final(receipt)
@@ -104,6 +114,7 @@ async def _publish(
             "content": design.content,
             "title": title,
             "manifest": design.manifest,
+            "estimate": design.estimate.to_json(),
             "tx": receipt.tx_hash,
             "gas": receipt.gas_used,
         },
@@ -155,8 +166,45 @@ async def withdraw(designs: tuple[str, ...]) -> None:
 @verb(app, "list")
 def list_designs() -> None:
     """The designs that this member published."""
-    rows = [
-        {"design": design.content, "title": design.title, "parts_per_run": design.parts_per_run}
-        for design in _shelf(Home.current()).all()
-    ]
-    result(rows, table(rows, "design", "title", "parts per run", empty="no designs published yet"))
+    rows = [_row(design) for design in _shelf(Home.current()).all()]
+    result(rows, table(rows, "design", "title", "parts per run", "printed", empty="no designs published yet"))
+
+
+def _row(design: Design) -> dict[str, Any]:
+    return {
+        "design": design.content,
+        "title": design.title,
+        "parts_per_run": design.parts_per_run,
+        "printed": design.estimate.describe(),
+        "estimate": design.estimate.to_json(),
+    }
+
+
+@verb(app)
+@click.argument("design")
+@click.option("--thumbnail", type=click.Path(dir_okay=False, path_type=Path), help="Write the slicer's picture there.")
+def show(design: str, thumbnail: Path | None) -> None:
+    """One DESIGN of this member, by title or id, with what its slicer said: material, nozzle, time, weight, picture."""
+    found = _shelf(Home.current()).get(design)
+    if thumbnail is not None:
+        if not found.estimate.thumbnail_png:
+            raise BadValue(
+                f"{found.title} has no picture", hint="slicers write one where the profile has thumbnails on"
+            )
+        try:
+            thumbnail.write_bytes(found.estimate.thumbnail_png)
+        except OSError as error:
+            raise BadValue(f"cannot write {thumbnail}: {error.strerror}") from None
+    data = {
+        **_row(found),
+        "manifest": found.manifest,
+        "file_sha256": found.file_sha256,
+        "previous": found.previous,
+    }
+    lines = [f"{found.title}: {found.content.hex()}", f"  parts per run  {found.parts_per_run}"]
+    if found.previous is not None:
+        lines.append(f"  follows        {found.previous.hex()}")
+    said = found.estimate.describe()
+    lines.append(f"  printed        {said or 'nothing is known of it'}")
+    lines += [f"  picture        {len(found.estimate.thumbnail_png)} bytes"] if found.estimate.thumbnail_png else []
+    result(data, "\n".join(lines))

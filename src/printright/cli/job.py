@@ -25,12 +25,15 @@ def list_offers() -> None:
             "title": offer["license"]["document"]["title"],
             "copies": offer["available"],
             "material": offer["license"]["document"]["material"],
+            "printed": offer["printed"],
+            "estimate": offer["license"]["document"].get("estimate", {}),
             "expires": time.strftime("%Y-%m-%d", time.gmtime(offer["license"]["expires_at_s"])),
             "note": offer["note"],
         }
         for offer in offers
     ]
-    result(rows, table(rows, "license", "title", "copies", "material", "expires", "note", empty="no licenses here yet"))
+    columns = ("license", "title", "copies", "material", "printed", "expires", "note")
+    result(rows, table(rows, *columns, empty="no licenses here yet"))
 
 
 @verb(app)

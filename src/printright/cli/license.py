@@ -76,6 +76,7 @@ def _order(home: Home, row: dict[str, Any]) -> GrantOrder:
         place=row.get("place") or "",
         price=row.get("price") or "",
         notes=row.get("notes") or "",
+        estimate=design.estimate,
     )
 
 
@@ -202,7 +203,9 @@ async def show(file: Path) -> None:
         counters = await ledger.call("counters", license.id)
     data = {**_report(license), "counters": counters._asdict(), "document": license.document.to_json()}
     counted = "\n".join(f"  {name:12}{value}" for name, value in counters._asdict().items())
-    result(data, f"license {license.id.hex()}\n  {license.document.title}, from {license.licensor}\n{counted}")
+    said = license.document.estimate.describe()
+    title = f"{license.document.title}, from {license.licensor}" + (f"\n  printed: {said}" if said else "")
+    result(data, f"license {license.id.hex()}\n  {title}\n{counted}")
 
 
 @verb(app)

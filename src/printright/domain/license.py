@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import rfc8785
 
+from printright.domain.estimate import NO_ESTIMATE, PrintEstimate
 from printright.domain.ids import Address, ContentId, LicenseId, bytes32
 from printright.domain.words import EMPTY_32, hash_words, keccak, word
 from printright.errors import BadValue
@@ -78,7 +80,8 @@ class Terms:
 class Document:
     """The part of a license that only its parties read. `salt` (32 random bytes) keeps its digest unguessable.
 
-    `manifest` is the digest under which the package's manifest lies in the stores.
+    `manifest` is the digest under which the package's manifest lies in the stores, `estimate` what the slicer said of
+    one run: an operator sees it before a copy is spent.
     """
 
     salt: bytes
@@ -88,6 +91,7 @@ class Document:
     place: str = ""
     price: str = ""
     notes: str = ""
+    estimate: PrintEstimate = NO_ESTIMATE
 
     def __post_init__(self) -> None:
         bytes32(self.salt, "salt")
@@ -98,7 +102,8 @@ class Document:
         """SHA-256 of the canonical JSON (RFC 8785), 32 bytes."""
         return hashlib.sha256(rfc8785.dumps(self.to_json())).digest()
 
-    def to_json(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, Any]:
+        """`estimate` only where there is one, so that documents without keep their digest."""
         return {
             "salt": self.salt.hex(),
             "title": self.title,
@@ -107,13 +112,14 @@ class Document:
             "place": self.place,
             "price": self.price,
             "notes": self.notes,
+            **({"estimate": self.estimate.to_json()} if self.estimate else {}),
         }
 
     @classmethod
-    def from_json(cls, data: dict[str, str]) -> Document:
+    def from_json(cls, data: dict[str, Any]) -> Document:
         try:
             fields = dict(data, salt=bytes.fromhex(data["salt"]), manifest=bytes.fromhex(data["manifest"]))
-            return cls(**fields)  # type: ignore[arg-type]
+            return cls(**dict(fields, estimate=PrintEstimate.from_json(data.get("estimate", {}))))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadValue(f"not a license document: {error}") from None
 

@@ -5,5 +5,6 @@ licensing   grant, revoke, pause, credit, close, assign          release     col
 custodian   release a share; custodian_http serves it,           check       is this part genuine? check it out
             share_request is what both sides say,                history     all events, replayed
             release_log what was released                        audit       the replay against the contract
+slicing     what slicers say in their files              png         pictures with nothing else in them
 whole_file  files that exist whole or not at all
 """

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from printright.domain.estimate import NO_ESTIMATE, PrintEstimate
 from printright.domain.ids import Address, ContentId, LicenseId
 from printright.domain.license import Document, License, Limits, units_root
 from printright.errors import BadValue, LedgerRefused
@@ -39,14 +40,18 @@ class GrantOrder:
     place: str = ""
     price: str = ""
     notes: str = ""
+    estimate: PrintEstimate = NO_ESTIMATE
 
     def license(self, licensor: Address, salt: bytes) -> License:
+        document = Document(
+            salt, self.title, self.manifest, self.material, self.place, self.price, self.notes, self.estimate
+        )
         return License(
             licensor=licensor,
             licensee=self.licensee,
             content=self.content,
             limits=self.limits,
-            document=Document(salt, self.title, self.manifest, self.material, self.place, self.price, self.notes),
+            document=document,
             copies=self.copies,
             allowance=self.allowance,
             units=self.units,
@@ -174,6 +179,7 @@ async def assign(
         place=license.document.place,
         price="",
         notes=license.document.notes,
+        estimate=license.document.estimate,
     )
     given = book.draft(order, license.licensor)
     receipt = await ledger.send(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from printright.domain.estimate import NO_ESTIMATE, PrintEstimate
 from printright.domain.ids import ContentId, bytes32
 from printright.errors import BadValue
 from printright.ledger.port import Ledger, Receipt
@@ -28,6 +29,7 @@ class Design:
     """One version on the owner's shelf. `manifest` is the digest of the manifest's blob in the stores.
 
     `commitment` is what the ledger took; `manifest_digest`, `salt` and `file_sha256` open it (see `license check`).
+    `estimate` goes onto the licenses.
     """
 
     title: str
@@ -39,6 +41,7 @@ class Design:
     file_sha256: bytes
     parts_per_run: int
     previous: ContentId | None
+    estimate: PrintEstimate = NO_ESTIMATE
 
 
 class DesignShelf:
@@ -51,6 +54,7 @@ class DesignShelf:
     def add(self, design: Design) -> None:
         """Write a version; whole, and synced, when this returns. Raises NotWritten."""
         data = {name: value.hex() if isinstance(value, bytes) else value for name, value in vars(design).items()}
+        data["estimate"] = design.estimate.to_json()
         write_whole(self._folder / f"{design.content.hex()}.json", json.dumps(data, indent=1))
 
     def all(self) -> list[Design]:
@@ -88,6 +92,7 @@ async def publish(
     threshold: int,
     parts_per_run: int = 1,
     previous: ContentId | None = None,
+    estimate: PrintEstimate = NO_ESTIMATE,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Design, Receipt]:
     """Publish `source` as `title`, or as the next version after `previous`. The same call again changes nothing.
@@ -117,6 +122,7 @@ async def publish(
             file_sha256=made.details.file_sha256,
             parts_per_run=parts_per_run,
             previous=previous,
+            estimate=estimate,
         )
         shelf.add(design)
     elif design.parts_per_run != parts_per_run:
@@ -154,6 +160,7 @@ def _from_file(path: Path) -> Design:
             for name in ("content", "commitment", "manifest", "manifest_digest", "salt", "file_sha256")
         }
         previous = ContentId(bytes32(data["previous"], "previous")) if data["previous"] else None
-        return Design(**{**data, **hexadecimal, "previous": previous})
+        estimate = PrintEstimate.from_json(data.get("estimate", {}))
+        return Design(**{**data, **hexadecimal, "previous": previous, "estimate": estimate})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadValue(f"{path} is not a design of this shelf: {error}") from None

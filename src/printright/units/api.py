@@ -156,7 +156,13 @@ class AgentApi:
 
 
 def offer_json(offer: Offer) -> dict[str, Any]:
-    return {"license": offer.license.to_json(), "available": offer.available, "note": offer.note}
+    """`printed` is the slicer's estimate in words; its numbers and picture are in the license's document."""
+    return {
+        "license": offer.license.to_json(),
+        "available": offer.available,
+        "note": offer.note,
+        "printed": offer.license.document.estimate.describe(),
+    }
 
 
 def entry_json(entry: JobEntry) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from eth_abi import encode
 from hypothesis import given
 from hypothesis import strategies as st
 
+from printright.domain.estimate import PrintEstimate
 from printright.domain.ids import Address, ContentId
 from printright.domain.license import Document, License, Limits, Terms, unit_proof, units_root
 from printright.domain.words import checksum, hash_words, keccak, word
@@ -68,6 +69,20 @@ def test_terms_hash_binds_every_field() -> None:
 def test_license_survives_its_file() -> None:
     license = some_license(units=(LICENSOR, LICENSEE))
     assert License.from_json(json.loads(json.dumps(license.to_json()))) == license
+
+
+def test_the_estimate_is_part_of_the_document_where_there_is_one() -> None:
+    knob = PrintEstimate(material="PLA", nozzle_mm=0.4, filament_g=12.0, time_s=402)
+    license = some_license(document=Document(b"s" * 32, "knob", b"m" * 32, material="PLA", estimate=knob))
+    assert license.id != some_license().id
+    assert License.from_json(json.loads(json.dumps(license.to_json()))) == license
+    # Licenses from before have none, and keep their id.
+    assert "estimate" not in some_license().document.to_json()
+    assert some_license().document.digest.hex() == "deb04d82a4d77c9a69e92f3975b31a0074f3d58481d393ed0d6393a8ddceb5f9"
+    data = license.to_json()
+    data["document"] = {**license.document.to_json(), "estimate": {"material": "<b>"}}
+    with pytest.raises(BadValue):
+        License.from_json(data)
 
 
 @pytest.mark.parametrize(
