@@ -26,8 +26,8 @@ from printright.ledger.evm import deploy
 from printright.services import licensing, members
 from printright.services.publish import DesignShelf, publish
 from printright.units.drivers.simulator import FirmwareSettings, Simulator
+from printright.vault.committee import Custodian
 from printright.vault.details import Details
-from printright.vault.manifest import Custodian
 
 ROUNDS = 15
 FILE_BYTES = 10_000_000

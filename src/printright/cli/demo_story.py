@@ -29,8 +29,8 @@ from printright.services import licensing, members
 from printright.services.audit import audit
 from printright.services.check import check_out, check_part
 from printright.services.publish import Design, DesignShelf, publish
+from printright.vault.committee import Custodian
 from printright.vault.details import Details
-from printright.vault.manifest import Custodian
 from printright.vault.package import fetch_manifest, open_package
 from printright.vault.stores.local import LocalStore
 

@@ -14,7 +14,7 @@ from printright.errors import BadValue
 if TYPE_CHECKING:
     from printright.domain.ids import ContentId
     from printright.services.publish import Design, DesignShelf
-    from printright.vault.manifest import Custodian
+    from printright.vault.committee import Custodian
 
 app = noun("Encrypt and publish designs.")
 GCODE_SUFFIXES = (".gcode", ".gco", ".g")
@@ -48,7 +48,7 @@ def _publishing(function: Any) -> Any:
 
 
 def _custodians(home: Home, cards: tuple[Path, ...]) -> list[Custodian]:
-    from printright.vault.manifest import Custodian
+    from printright.vault.committee import Custodian
 
     paths = cards or (home.folder / "member.json",)
     try:

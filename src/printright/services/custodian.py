@@ -26,7 +26,7 @@ from printright.domain.release import (
     share_info,
 )
 from printright.domain.words import ZERO_ADDRESS, TypedDomain
-from printright.errors import CustodianUnavailable, LedgerUnavailable, ReleaseRefused, WrongKey
+from printright.errors import CustodianUnavailable, LedgerUnavailable, PackageRefused, ReleaseRefused, WrongKey
 from printright.ledger.finality import BftSeal, SingleNode
 from printright.ledger.port import Ledger
 from printright.ledger.transaction import signer_of
@@ -116,6 +116,14 @@ class Custodian:
         share = open_share(package.manifest, self._key)
         if share.index != package.index:
             raise WrongKey(f"the package has this key at place {share.index}, and this account at {package.index}")
+        if not package.checked:
+            # Once for a manifest: what it sealed to this custodian is what it commits to.
+            if not package.manifest.custody.commitments.fit(share):
+                raise PackageRefused(
+                    f"the share that {package.manifest.owner} sealed to this custodian is not the one it committed to",
+                    hint="the rights holder publishes the design anew",
+                )
+            package.checked = True
         return seal(release.unit_key, share.to_bytes(), share_info(release.job, release.manifest, share.index))
 
     async def _look(self, unit: Address, terms: Terms) -> LedgerView:
@@ -147,13 +155,17 @@ class Custodian:
         return package
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Package:
-    """A manifest with its signature checked, what it claims, and the number of this custodian's share in it."""
+    """A manifest with its signature checked, what it claims, and the number of this custodian's share in it.
+
+    `checked`: the share fits the manifest's commitments.
+    """
 
     manifest: Manifest
     claims: PackageClaims
     index: int
+    checked: bool = False
 
 
 def _index_of(manifest: Manifest, custodian: Address) -> int:

@@ -17,9 +17,9 @@ from printright.domain.ids import ContentId, bytes32
 from printright.errors import BadValue
 from printright.ledger.port import Ledger, Receipt
 from printright.services.whole_file import write_whole
+from printright.vault.committee import Custodian
 from printright.vault.details import Details
 from printright.vault.keys import LedgerKey
-from printright.vault.manifest import Custodian
 from printright.vault.package import publish_package
 from printright.vault.store import Store
 

@@ -4,18 +4,17 @@ The first t custodians are asked at once; each of the others only when one of th
 takes longer than `hedge_after_s`, so that a release costs t answers and no more. A custodian that cannot answer now
 (not final yet, too many requests, ledger or network away) is asked again until `patience_s` is over.
 
-A custodian may lie. The manifest has a check value of the design key: shares are combined until it fits, and custodians
-whose shares do not fit are named in the log.
+A custodian may lie. The first t shares are combined; where the key is not the one that the manifest has a check value
+of, each share is held against the commitments, and whoever sent a wrong one is named and not asked again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -27,7 +26,14 @@ from printright.domain.ids import Address, JobId
 from printright.domain.license import Terms
 from printright.domain.release import ShareRequest, share_info
 from printright.domain.words import TypedDomain
-from printright.errors import BadSettings, BadValue, CustodianUnavailable, PrintrightError, ReleaseRefused
+from printright.errors import (
+    BadSettings,
+    BadValue,
+    CustodianUnavailable,
+    PackageRefused,
+    PrintrightError,
+    ReleaseRefused,
+)
 from printright.ledger.port import Signer
 from printright.services.share_request import (
     PATH,
@@ -36,17 +42,16 @@ from printright.services.share_request import (
     decode_share,
     encode_request,
 )
+from printright.vault.custody import WrongShares, recover_key
 from printright.vault.keys import SoftwareLedgerKey, SoftwareUnsealingKey, UnsealingKey
 from printright.vault.manifest import Manifest
-from printright.vault.sharing import Share, combine
+from printright.vault.sharing import Share
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 MAX_ANSWER_BYTES = 64 * 1024
-# For each new share. It sorts out any t-1 liars of up to ten custodians, and keeps liars from keeping a unit busy.
-MAX_COMBINATIONS = 1000
 
 _JSON = {"Content-Type": "application/json"}
 # Not final yet, too many requests, could not check, timed out on the way, a proxy without a custodian behind it.
@@ -195,13 +200,13 @@ class _Collection:
             if news.share is not None:
                 self._notes[_Kind.LATER].pop(news.custodian, None)
                 self._shares[news.custodian] = news.share
-                if len(self._shares) <= self._threshold:
-                    key = self._combine(news.custodian)
-                else:  # somebody lies: many combinations may be to be tried
-                    key = await asyncio.to_thread(self._combine, news.custodian)
-                if key is not None:
-                    return key
-                more += len(self._shares) >= self._threshold
+                if len(self._shares) >= self._threshold:
+                    try:
+                        return recover_key(self._manifest, list(self._shares.values()))
+                    except WrongShares as error:
+                        more += self._name_liars(error.indices)
+                    except PackageRefused as error:
+                        return error
             else:
                 self._notes[_Kind.LATER].pop(news.custodian, None)
                 self._notes[news.kind][news.custodian] = news.reason
@@ -293,23 +298,16 @@ class _Collection:
         except PrintrightError as error:
             return _News(_Kind.USELESS, custodian, error.message)
 
-    def _combine(self, newest: Address) -> bytes | None:
-        """The design key, if `newest` and some of the shares already here fit. Others were tried before."""
-        others = [custodian for custodian in self._shares if custodian != newest]
-        subsets = itertools.combinations(others, self._threshold - 1)
-        for subset in itertools.islice(subsets, MAX_COMBINATIONS):
-            chosen = {newest, *subset}
-            shares = sorted((self._shares[each] for each in chosen), key=lambda share: share.index)
-            try:
-                key = combine(shares, self._threshold)
-            except PrintrightError:
-                continue
-            if self._manifest.check_key(key):
-                # Had t good shares been here before, the key would have been: whoever is left out now is wrong.
-                for other in set(others) - chosen:
-                    log.warning("custodian %s released a wrong share; the key was found without it", other)
-                return key
-        return None
+    def _name_liars(self, indices: Sequence[int]) -> int:
+        """Put wrong shares aside and say whose they are. How many there were."""
+        for index in indices:
+            custodian = self._manifest.custody.custodians[index - 1].address
+            del self._shares[custodian]
+            log.warning(
+                "custodian %s released a wrong share: it does not fit the commitment to share %d", custodian, index
+            )
+            self._notes[_Kind.USELESS][custodian] = "it released a wrong share"
+        return len(indices)
 
     def _failure(self) -> PrintrightError:
         refused = self._notes[_Kind.REFUSED]
@@ -318,7 +316,6 @@ class _Collection:
             for kind in (_Kind.REFUSED, _Kind.USELESS, _Kind.LATER)
             for custodian, reason in self._notes[kind].items()
         ]
-        reasons += [f"{custodian}: its share does not fit with others" for custodian in self._shares]
         told = "; ".join(reasons) or "no custodian answered"
         if len(refused) > len(self._indices) - self._threshold:
             return ReleaseRefused(f"{len(refused)} of {len(self._indices)} custodians refuse the key: {told}")

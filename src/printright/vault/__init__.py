@@ -2,13 +2,14 @@
 
 stream     encrypted streams in Tink's format, seekable       manifest   what a package holds, signed
 package    publish to a store, open from one                  details    what only the licensed may know
-store      the port; stores/ local folder, other node         sharing    t-of-n of a design key (Shamir)
-custody    shares sealed for custodians, and back             sealing    HPKE for one receiver
-keys/      ledger and unsealing keys by URI
+store      the port; stores/ local folder, other node         sharing    t-of-n, verifiable (Feldman)
+custody    shares sealed for custodians, and back             committee  who they are, what their shares must fit
+keys/      ledger and unsealing keys by URI                   sealing    HPKE for one receiver
 """
 
+from printright.vault.committee import Custodian
 from printright.vault.details import Details, FileDetails
-from printright.vault.manifest import Custodian, Manifest
+from printright.vault.manifest import Manifest
 from printright.vault.package import (
     Package,
     PublishedPackage,

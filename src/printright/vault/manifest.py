@@ -25,19 +25,17 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from printright.domain.ids import Address, ContentId, Digest
 from printright.domain.words import address_bytes, checksum, hash_words, keccak
 from printright.errors import BadValue, PackageRefused, WrongKey
+from printright.vault.committee import CustodianShare, Custody
 from printright.vault.keys.ledger_key import LedgerKey
-from printright.vault.sealing import OVERHEAD, public_key
-from printright.vault.sharing import SHARE_SIZE
+from printright.vault.sharing import Commitments
 
-FORMAT = "printright-package/1"
+FORMAT = "printright-package/2"
 DETAILS = "details"
 FILE = "file"
 WINDOWS = (DETAILS, FILE)
 MAX_MANIFEST_BYTES = 256 * 1024
-MAX_CUSTODIANS = 64
 MAX_WINDOW_BYTES = 1 << 40
 _LABEL = FORMAT.encode() + b"\0"
-_SEALED_SHARE_SIZE = OVERHEAD + SHARE_SIZE
 _SECP256K1_HALF = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 _DOMAIN = hash_words(keccak(b"EIP712Domain(string name,string version)"), keccak(b"Printright package"), keccak(b"1"))
 _TYPE = keccak(b"PackageManifest(bytes32 sha256)")
@@ -62,45 +60,6 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Custodian:
-    """A member that keeps a share of the key: its account, and the public half of its unsealing key (65 bytes)."""
-
-    address: Address
-    public_key: bytes
-
-    def __post_init__(self) -> None:
-        public_key(self.public_key)
-        if checksum(self.address) != self.address:
-            raise BadValue(f"address without its checksum: {self.address}")
-
-
-@dataclass(frozen=True)
-class CustodianShare(Custodian):
-    """A custodian and its share, sealed for it."""
-
-    sealed: bytes
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if len(self.sealed) != _SEALED_SHARE_SIZE:
-            raise BadValue(f"a sealed share has {_SEALED_SHARE_SIZE} bytes, not {len(self.sealed)}")
-
-
-@dataclass(frozen=True)
-class Custody:
-    """Any `threshold` of these custodians can release the key. Custodian `i`'s share has the index `i + 1`."""
-
-    threshold: int
-    custodians: tuple[CustodianShare, ...]
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.threshold <= len(self.custodians) <= MAX_CUSTODIANS:
-            raise BadValue(f"{self.threshold} of {len(self.custodians)} custodians is no threshold")
-        if len({custodian.address for custodian in self.custodians}) != len(self.custodians):
-            raise BadValue("a custodian is listed twice", hint="one share each")
-
-
-@dataclass(frozen=True)
 class Binding:
     """What ties keys and ciphertext to one package: its random id (32 bytes) and its owner.
 
@@ -110,6 +69,10 @@ class Binding:
 
     package_id: bytes
     owner: Address
+
+    def design_key(self, secret: bytes) -> bytes:
+        """The design key, 32 bytes, from the shared secret."""
+        return self._derive(secret, b"design key")
 
     def window_key(self, design_key: bytes, name: str) -> bytes:
         """The key of one window, 32 bytes."""
@@ -131,12 +94,12 @@ class Binding:
     def _owner(self) -> bytes:
         return address_bytes(self.owner)
 
-    def _derive(self, design_key: bytes, purpose: bytes) -> bytes:
+    def _derive(self, key: bytes, purpose: bytes) -> bytes:
         """HKDF-SHA256 (RFC 5869), salted with the package id."""
-        if len(design_key) != 32:
-            raise BadValue(f"a design key has 32 bytes, not {len(design_key)}")
+        if len(key) != 32:
+            raise BadValue(f"a design key has 32 bytes, not {len(key)}")
         info = b"".join((_LABEL, purpose, b"\0", self._owner))
-        return HKDF(algorithm=SHA256(), length=32, salt=self.package_id, info=info).derive(design_key)
+        return HKDF(algorithm=SHA256(), length=32, salt=self.package_id, info=info).derive(key)
 
 
 @dataclass(frozen=True)
@@ -260,6 +223,7 @@ class Manifest:
         return {
             "created_s": self.created_s,
             "custody": {
+                "commitments": [point.hex() for point in self.custody.commitments.points],
                 "custodians": [
                     {"address": c.address, "public_key": c.public_key.hex(), "sealed": c.sealed.hex()}
                     for c in self.custody.custodians
@@ -295,6 +259,7 @@ class _WireCustodian(_Wire):
 
 
 class _WireCustody(_Wire):
+    commitments: list[str]
     custodians: list[_WireCustodian]
     threshold: int
 
@@ -325,6 +290,9 @@ class _WireSigned(_Wire):
         custodians = tuple(
             CustodianShare(Address(c.address), text(c.public_key), text(c.sealed)) for c in wire.custody.custodians
         )
+        commitments = Commitments(tuple(text(point) for point in wire.custody.commitments))
+        if wire.custody.threshold != commitments.threshold:
+            raise BadValue(f"{commitments.threshold} commitments are not those of threshold {wire.custody.threshold}")
         return Manifest(
             package_id=text(wire.package_id),
             owner=Address(wire.owner),
@@ -334,7 +302,7 @@ class _WireSigned(_Wire):
             created_s=wire.created_s,
             key_check=text(wire.key_check),
             windows=tuple(Window(w.name, w.size, Digest(text(w.sha256))) for w in wire.windows),
-            custody=Custody(wire.custody.threshold, custodians),
+            custody=Custody(commitments, custodians),
             previous=None if wire.previous is None else ContentId(text(wire.previous)),
             signature=text(self.signature),
         )

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from printright.domain.ids import ContentId, Digest
 from printright.errors import BadValue, PackageRefused, WrongKey
-from printright.vault.custody import share_key
+from printright.vault.committee import Custodian
+from printright.vault.custody import share_new_key
 from printright.vault.details import MAX_DETAILS_BYTES, Details, FileDetails
 from printright.vault.keys.ledger_key import LedgerKey
 from printright.vault.manifest import (
@@ -25,7 +26,6 @@ from printright.vault.manifest import (
     FILE,
     MAX_MANIFEST_BYTES,
     Binding,
-    Custodian,
     Manifest,
     Window,
     file_commitment,
@@ -72,11 +72,9 @@ async def publish_package(
     in a temporary folder until the store has it. The manifest blob is put last. Raises BadValue for a file, custodian
     or threshold that cannot be, WrongKey, StoreUnavailable and OSError.
     """
-    design_key = os.urandom(32)
     salt = os.urandom(32)
     binding = Binding(os.urandom(32), owner_signer.address)
-    infos = [binding.share_info(place) for place in range(len(custodians))]
-    custody = await asyncio.to_thread(share_key, design_key, custodians, threshold, infos)
+    design_key, custody = await asyncio.to_thread(share_new_key, binding, custodians, threshold)
 
     with tempfile.TemporaryDirectory(prefix="printright-") as folder:
         sealed_file = Path(folder) / FILE

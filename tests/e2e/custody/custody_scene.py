@@ -89,8 +89,7 @@ async def _set_up(chain: Anvil, folder: Path, threshold: int, count: int) -> Sce
     network = await deploy(chain.url, REGISTRAR, REGISTRAR.address, name="custody", finality="single-node")
     unit_unsealing, other_unsealing = unsealing_key("unit"), unsealing_key("other unit")
     keys: dict[Address, UnsealingKey] = {each: unsealing_key(each) for each in CUSTODIANS[:count]}
-    design_key = os.urandom(32)
-    manifest = signed_manifest(OWNER, {each: key.public_key for each, key in keys.items()}, threshold, design_key)
+    manifest, design_key = signed_manifest(OWNER, {each: key.public_key for each, key in keys.items()}, threshold)
     limits = Limits(int(time.time()) + 86_400, job_time_s=3600)
     terms = Terms(manifest.content_id, limits, EMPTY_32, keccak(b"document"))
 

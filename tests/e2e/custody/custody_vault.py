@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from printright.domain.ids import Address, Digest
-from printright.vault.custody import share_key
+from printright.vault.committee import Custodian
+from printright.vault.custody import share_new_key
 from printright.vault.keys import LedgerKey, SoftwareLedgerKey, SoftwareUnsealingKey
-from printright.vault.manifest import Binding, Custodian, Manifest, Window, file_commitment
+from printright.vault.manifest import Binding, Manifest, Window, file_commitment
 
 
 def ledger_key(name: str) -> SoftwareLedgerKey:
@@ -26,14 +27,12 @@ def unsealing_key(name: str) -> SoftwareUnsealingKey:
     return SoftwareUnsealingKey(ec.derive_private_key(secret, ec.SECP256R1()))
 
 
-def signed_manifest(
-    owner: LedgerKey, custodians: Mapping[Address, bytes], threshold: int, design_key: bytes
-) -> Manifest:
+def signed_manifest(owner: LedgerKey, custodians: Mapping[Address, bytes], threshold: int) -> tuple[Manifest, bytes]:
     """A manifest of a package by `owner`, its key shared among `custodians` (account and public unsealing key)."""
     binding = Binding(os.urandom(32), owner.address)
     keepers = [Custodian(address, key) for address, key in custodians.items()]
-    custody = share_key(design_key, keepers, threshold, [binding.share_info(place) for place in range(len(keepers))])
-    return Manifest(
+    design_key, custody = share_new_key(binding, keepers, threshold)
+    manifest = Manifest(
         package_id=binding.package_id,
         owner=owner.address,
         file_commitment=file_commitment(os.urandom(32), os.urandom(32)),
@@ -43,4 +42,5 @@ def signed_manifest(
         key_check=binding.key_check(design_key),
         windows=tuple(Window(name, 100, Digest(os.urandom(32))) for name in ("details", "file")),
         custody=custody,
-    ).signed(owner)
+    )
+    return manifest.signed(owner), design_key

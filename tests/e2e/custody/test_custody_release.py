@@ -216,7 +216,7 @@ LIES: dict[str, Callable[[Scene, int], bytes | None]] = {
 
 @pytest.mark.parametrize("lie", LIES)
 async def test_two_liars_among_five_change_nothing(custody: Scene, tmp_path: Path, lie: str) -> None:
-    # Red without the check value in `_combine`: the first three shares give a wrong key.
+    # Red without the check value in `recover_key`: the first three shares give a wrong key.
     await start_job(custody, tmp_path)
     async with custodians(custody, tmp_path) as urls:
         servers = []
@@ -263,7 +263,7 @@ async def test_wrong_shares_are_named(custody: Scene, tmp_path: Path, caplog: py
             urls[A] = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
             assert await collect(custody, urls) == custody.design_key
     assert [record.getMessage() for record in caplog.records if "wrong share" in record.getMessage()] == [
-        f"custodian {A} released a wrong share; the key was found without it"
+        f"custodian {A} released a wrong share: it does not fit the commitment to share 1"
     ]
 
 
@@ -325,11 +325,11 @@ async def test_a_manifest_that_is_not_the_owners_is_refused(custody: Scene, tmp_
     keys = {each: key.public_key for each, key in custody.custodian_keys.items()}
     thief = ledger_key("thief")
     stolen = dataclasses.replace(custody.manifest, owner=thief.address).signed(thief)
-    other = signed_manifest(OWNER, keys, 3, os.urandom(32))
-    without = signed_manifest(OWNER, {each: key for each, key in keys.items() if each != A}, 3, os.urandom(32))
+    other, _ = signed_manifest(OWNER, keys, 3)
+    without, _ = signed_manifest(OWNER, {each: key for each, key in keys.items() if each != A}, 3)
     async with custodians(custody, tmp_path) as urls:
         for flipped in (
-            raw.replace(b'"threshold":3', b'"threshold":1'),
+            raw.replace(b'text/x.gcode"', b'text/x.gcodf"'),
             raw.replace(b'"parts_per_run":1', b'"parts_per_run":2'),
         ):
             assert flipped != raw

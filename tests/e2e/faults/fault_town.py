@@ -32,8 +32,8 @@ from printright.services import licensing, members
 from printright.services.audit import audit
 from printright.services.publish import Design, DesignShelf, publish
 from printright.units.drivers.simulator import FirmwareSettings, Simulator
+from printright.vault.committee import Custodian
 from printright.vault.details import Details
-from printright.vault.manifest import Custodian
 from programs import program
 
 HERE = Path(__file__).parent

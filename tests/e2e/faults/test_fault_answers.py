@@ -18,8 +18,8 @@ from printright.errors import LedgerUnavailable
 from printright.ledger.evm import open_ledger
 from printright.services import licensing
 from printright.services.publish import Design, DesignShelf, publish
+from printright.vault.committee import Custodian
 from printright.vault.details import Details
-from printright.vault.manifest import Custodian
 from printright.vault.stores.local import LocalStore
 
 pytestmark = pytest.mark.needs("cc")

@@ -19,9 +19,10 @@ from vault_scene import GCODE, Member
 from printright.domain.ids import Address, Digest
 from printright.errors import BadValue, PackageRefused, WrongKey
 from printright.vault import Custodian, Manifest, PublishedPackage
-from printright.vault.custody import share_key
+from printright.vault.committee import Custody
+from printright.vault.custody import share_new_key
 from printright.vault.keys import SoftwareLedgerKey, SoftwareUnsealingKey
-from printright.vault.manifest import MAX_MANIFEST_BYTES, Binding, Custody, Window, file_commitment
+from printright.vault.manifest import MAX_MANIFEST_BYTES, Binding, Window, file_commitment
 
 CONTRACTS = Path(__file__).parents[3] / "contracts"
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -86,7 +87,7 @@ ALTERATIONS: dict[str, Callable[[dict[str, Any]], None]] = {
     "windows swapped": lambda d: d["manifest"]["windows"].reverse(),
     "window left out": lambda d: d["manifest"]["windows"].pop(),
     "window doubled": lambda d: d["manifest"]["windows"].append(d["manifest"]["windows"][0]),
-    "format": lambda d: d["manifest"].update(format="printright-package/2"),
+    "format": lambda d: d["manifest"].update(format="printright-package/1"),
     "unknown field": lambda d: d["manifest"].update(url="https://example.org"),
     "field left out": lambda d: d["manifest"].pop("previous"),
     "text for a number": lambda d: d["manifest"].update(parts_per_run="2"),
@@ -196,7 +197,7 @@ def _minimal(binding: Binding) -> Manifest:
         created_s=0,
         key_check=bytes(32),
         windows=(Window("details", 60, Digest(bytes(32))), Window("file", 60, Digest(bytes(32)))),
-        custody=share_key(bytes(32), [custodian], 1, [binding.share_info(0)]),
+        custody=share_new_key(binding, [custodian], 1)[1],
     )
 
 
@@ -209,6 +210,12 @@ def test_values_that_cannot_be(manifest: Manifest) -> None:
         with pytest.raises(BadValue):
             replace(manifest, **{field: value})
     with pytest.raises(BadValue, match="twice"):
-        Custody(1, (manifest.custody.custodians[0],) * 2)
+        Custody(manifest.custody.commitments, (manifest.custody.custodians[0],) * 3)
+    other_account = replace(manifest.custody.custodians[0], address=manifest.custody.custodians[1].address)
+    with pytest.raises(BadValue, match="same unsealing key"):
+        Custody(
+            manifest.custody.commitments,
+            (manifest.custody.custodians[0], other_account, manifest.custody.custodians[2]),
+        )
     with pytest.raises(BadValue, match="threshold"):
-        Custody(6, manifest.custody.custodians)
+        Custody(manifest.custody.commitments, manifest.custody.custodians[:2])

@@ -14,7 +14,7 @@ from vault_scene import DETAILS, GCODE, Member
 from printright.domain.ids import Address, Digest
 from printright.errors import BadValue, NotMine, PackageRefused, StoreUnavailable, WrongKey
 from printright.vault import Details, FileDetails, PublishedPackage, fetch_manifest, open_package, publish_package
-from printright.vault.custody import open_share, recover_key
+from printright.vault.custody import WrongShares, open_share, recover_key
 from printright.vault.manifest import Binding, Manifest, Window, file_commitment
 from printright.vault.sharing import Share
 from printright.vault.stores.local import LocalStore
@@ -50,16 +50,31 @@ async def test_any_threshold_of_custodians_opens_it(published: PublishedPackage,
         key_of(manifest, members, (0, 1))
 
 
-async def test_wrong_shares_are_noticed_and_outvoted(published: PublishedPackage, members: tuple[Member, ...]) -> None:
+async def test_wrong_shares_are_named_and_left_out(published: PublishedPackage, members: tuple[Member, ...]) -> None:
     manifest = published.manifest
     shares = [open_share(manifest, member.unsealing) for member in members]
-    lies = [Share(share.index, bytes(32)) for share in shares]
+    lies = [Share(share.index, bytes(31) + bytes([share.index])) for share in shares]
     # Red without the check value: combining lies gives a key without any error.
-    with pytest.raises(WrongKey, match="shares"):
+    with pytest.raises(WrongShares, match=f"^wrong shares: {members[0].ledger.address} [(]share 1[)]") as error:
         recover_key(manifest, [lies[0], shares[1], shares[2]])
+    assert error.value.indices == (1,)
     assert recover_key(manifest, [lies[0], lies[1], *shares[2:]]) == key_of(manifest, members)
-    with pytest.raises(WrongKey):
+    with pytest.raises(WrongShares) as error:
         recover_key(manifest, [*lies[:3], *shares[3:]])
+    assert error.value.indices == (1, 2, 3)
+    with pytest.raises(WrongShares) as error:  # these add up to zero
+        recover_key(manifest, lies)
+    assert error.value.indices == (1, 2, 3, 4, 5)
+    with pytest.raises(BadValue, match="2 numbers, 3 are needed"):
+        recover_key(manifest, [shares[0], shares[1], shares[1]])
+
+
+async def test_a_manifest_whose_check_value_is_of_another_key_blames_no_custodian(
+    published: PublishedPackage, members: tuple[Member, ...]
+) -> None:
+    other = replace(published.manifest, key_check=bytes(32))
+    with pytest.raises(PackageRefused, match="check value"):
+        key_of(other, members)
 
 
 async def test_shares_open_for_their_custodian_only(

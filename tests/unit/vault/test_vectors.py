@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from printright.errors import PackageRefused
+from printright.errors import BadValue, PackageRefused
 from printright.vault import Manifest, open_package
-from printright.vault.custody import open_share, recover_key
+from printright.vault.custody import WrongShares, open_share, recover_key
 from printright.vault.keys import SoftwareUnsealingKey
+from printright.vault.sharing import Share
 from printright.vault.stores.local import LocalStore
 from printright.vault.stream import StreamReader
 
@@ -23,7 +24,7 @@ MANIFEST = (FOLDER / "genuine" / "manifest.json").read_bytes()
 
 
 def cases(kind: str) -> list[Path]:
-    found = sorted((FOLDER / kind).glob("*.json"))
+    found = sorted((FOLDER / kind).glob("*.*.json"))
     assert len(found) > 10
     return found
 
@@ -74,3 +75,22 @@ def test_manifests(path: Path) -> None:
     else:
         assert path.stem.endswith(".opens")
         assert Manifest.from_json(path.read_bytes()).to_json() == MANIFEST
+
+
+@pytest.mark.parametrize("path", cases("shares"), ids=lambda path: path.stem)
+def test_shares(path: Path) -> None:
+    manifest = Manifest.from_json((FOLDER / "shares" / "committee.json").read_bytes())
+    given = [bytes.fromhex(share) for share in json.loads(path.read_text())]
+    if path.stem.endswith(".refused"):
+        with pytest.raises(BadValue):
+            recover_key(manifest, [Share.from_bytes(share) for share in given])
+        return
+    shares = [Share.from_bytes(share) for share in given]
+    wrong = [share.index for share in shares if not manifest.custody.commitments.fit(share)]
+    assert wrong == ([2] if path.stem.endswith(".names_2") else [])
+    if len(shares) - len(wrong) < manifest.custody.threshold:
+        with pytest.raises(WrongShares) as error:
+            recover_key(manifest, shares)
+        assert list(error.value.indices) == wrong
+    else:
+        assert manifest.check_key(recover_key(manifest, shares))

@@ -2,14 +2,18 @@
 
     genuine/    manifest.json, details.bin, file.bin of one package, and opening.json with what opens it
     stream/     name.outcome.json: how to alter file.bin: slices of named streams, then single bits
-    manifest/   name.outcome.json: an altered manifest.json
+    manifest/   name.outcome.json: an altered manifest.json, signed anew by its owner where the name says so
+    shares/     committee.json, the manifest of a design under 2-of-3 custody, and name.outcome.json: shares of it;
+                `names_2` is a key that opens with share 2 named as wrong, or WrongShares where too few are left
 
-Slices, not copies, since a stream needs more than 64 KiB to have segments. `refused` is PackageRefused.
+Slices, not copies, since a stream needs more than 64 KiB to have segments. `refused` is PackageRefused, of shares
+BadValue.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import random
 import tempfile
@@ -18,8 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import rfc8785
+from coincurve import PublicKey
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from printright.domain.words import hash_words, keccak
 from printright.vault import Custodian, Details, publish_package
 from printright.vault.custody import open_share, recover_key
 from printright.vault.keys import SoftwareLedgerKey, SoftwareUnsealingKey
@@ -31,6 +37,7 @@ SEGMENT = 65536
 OWNER, OTHER = bytes([1]) * 32, bytes([2]) * 32
 UNSEALING = 1001
 PLAIN = random.Random(20260101).randbytes(140_000)
+DOMAIN = hash_words(keccak(b"EIP712Domain(string name,string version)"), keccak(b"Printright package"), keccak(b"1"))
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 
@@ -72,6 +79,42 @@ async def make(folder: Path) -> None:
     (genuine / "opening.json").write_text(json.dumps(opening, indent=1) + "\n")
     stream_faults(len(file))
     manifest_faults(json.loads(manifest.to_json()))
+    await committee(folder, owner, source, store)
+
+
+async def committee(folder: Path, owner: SoftwareLedgerKey, source: Path, store: LocalStore) -> None:
+    keys = [SoftwareUnsealingKey(ec.derive_private_key(UNSEALING + n, ec.SECP256R1())) for n in range(3)]
+    accounts = [SoftwareLedgerKey(bytes([n]) * 32).address for n in (11, 12, 13)]
+    made = await publish_package(
+        source,
+        Details(file_name="part.gcode"),
+        owner_signer=owner,
+        custodians=[Custodian(a, key.public_key) for a, key in zip(accounts, keys, strict=True)],
+        threshold=2,
+        store=store,
+        created_s=1_767_225_600,
+    )
+    place = HERE / "shares"
+    place.mkdir(exist_ok=True)
+    (place / "committee.json").write_bytes(made.manifest.to_json())
+    one, two, three = (open_share(made.manifest, key).to_bytes() for key in keys)
+
+    def case(name: str, *shares: bytes) -> None:
+        (place / f"{name}.json").write_text(json.dumps([share.hex() for share in shares]) + "\n")
+
+    wrong = two[:32] + bytes([two[32] ^ 1])
+    case("first_two.opens", one, two)
+    case("last_two.opens", three, two)
+    case("all.opens", one, two, three)
+    case("wrong_with_one_good.names_2", one, wrong)
+    case("wrong_with_two_good.names_2", wrong, one, three)
+    case("of_another_place.names_2", one, b"\2" + three[1:], three)
+    case("one_alone.refused", one)
+    case("the_same_twice.refused", one, one)
+    case("out_of_range.refused", one, b"\2" + ORDER.to_bytes(32, "big"))
+    case("zero.refused", one, b"\2" + bytes(32))
+    case("index_zero.refused", one, b"\0" + two[1:])
+    case("short.refused", one, two[:-1])
 
 
 def stream_faults(end: int) -> None:
@@ -109,6 +152,13 @@ def manifest_faults(genuine: dict[str, Any]) -> None:
         change(document)
         (HERE / "manifest" / f"{name}.json").write_bytes(rfc8785.dumps(document))
 
+    def by_owner(document: dict[str, Any], change: Callable[[dict[str, Any]], object]) -> None:
+        # Signed anew, whatever it is that the owner then signs.
+        change(document["manifest"])
+        digest = hashlib.sha256(rfc8785.dumps(document["manifest"])).digest()
+        signing = keccak(b"\x19\x01" + DOMAIN + hash_words(keccak(b"PackageManifest(bytes32 sha256)"), digest))
+        document["signature"] = SoftwareLedgerKey(OWNER).sign_digest(signing).hex()
+
     def resign(document: dict[str, Any], key: bytes) -> None:
         # The signature of another member over the same digest.
         from printright.vault.manifest import Manifest
@@ -133,6 +183,19 @@ def manifest_faults(genuine: dict[str, Any]) -> None:
         public_key=SoftwareUnsealingKey(ec.derive_private_key(9, ec.SECP256R1())).public_key.hex()))  # fmt: skip
     fault("unknown_field.refused", lambda d: d["manifest"].update(store="https://example.org"))
     fault("unknown_format.refused", lambda d: d["manifest"].update(format="printright-package/0"))
+    point = genuine["manifest"]["custody"]["commitments"][0]
+    other_point = PublicKey.from_secret(OTHER).format().hex()
+    fault("commitment_altered.refused", lambda d: d["manifest"]["custody"].update(commitments=[other_point]))
+    for name, points in {
+        "commitments_left_out": [],
+        "commitments_of_another_threshold": [point, other_point],
+        "commitment_off_the_curve": ["02" + "00" * 31 + "05"],
+        "commitment_beyond_the_field": ["02" + "ff" * 32],
+        "commitment_at_infinity": ["00" * 33],
+        "commitment_not_compressed": [PublicKey(bytes.fromhex(point)).format(compressed=False).hex()],
+    }.items():
+        fault(f"{name}_signed_anew.refused",
+              lambda d, p=points: by_owner(d, lambda m: m["custody"].update(commitments=p)))  # type: ignore[misc]  # fmt: skip
     text = (HERE / "manifest" / "genuine.opens.json").read_bytes()
     (HERE / "manifest" / "newline_at_the_end.refused.json").write_bytes(text + b"\n")
     doubled = text.replace(b'"threshold":1', b'"threshold":1,"threshold":1')
