@@ -167,6 +167,7 @@ class StreamReader:
                 raise PackageRefused(f"an encrypted stream's header has {HEADER_SIZE} bytes, not {header[0]}")
             self._segments = Segments(key, header, aad)
             self._lock = threading.Lock()
+            self._plain = memoryview(bytearray(2 * PLAIN_SIZE))
             self._last = self._layout.segments - 1
             self._segment(self._last)
         except BaseException:
@@ -187,11 +188,10 @@ class StreamReader:
         # In the stream of whole plaintext segments the header stands where plaintext would: see the module's text.
         start, end = offset + HEADER_SIZE, offset + size + HEADER_SIZE
         first, last = start // PLAIN_SIZE, (end - 1) // PLAIN_SIZE
-        if first == last:
-            plain = self._segment(first)
-        else:
-            plain = b"".join([self._segment(index) for index in range(first, last + 1)])
         start -= first * PLAIN_SIZE if first else HEADER_SIZE
+        if last == first + 1:
+            return self._pair(first, start, size)
+        plain = self._segment(first) if first == last else b"".join(map(self._segment, range(first, last + 1)))
         return plain if len(plain) == size else plain[start : start + size]
 
     def __iter__(self) -> Iterator[bytes]:
@@ -208,6 +208,7 @@ class StreamReader:
         return Digest(digest.digest())
 
     def close(self) -> None:
+        self._plain[:] = bytes(len(self._plain))
         self._source.close()
 
     def __enter__(self) -> StreamReader:
@@ -220,6 +221,17 @@ class StreamReader:
         start, end = self._layout.sealed(index)
         with self._lock:  # the file's buffer is one
             return self._segments.open(index, index == self._last, self._source.view(start, end))
+
+    def _pair(self, first: int, start: int, size: int) -> bytes:
+        """`size` bytes from `start` of segments `first` and the next: what a small read at any place touches."""
+        (one, middle), (_, end) = self._layout.sealed(first), self._layout.sealed(first + 1)
+        split = middle - one - TAG_SIZE
+        with self._lock:
+            sealed = self._source.view(one, end)
+            plain = self._plain[: split + end - middle - TAG_SIZE]
+            self._segments.open_into(first, False, sealed[: middle - one], plain[:split])
+            self._segments.open_into(first + 1, first + 1 == self._last, sealed[middle - one :], plain[split:])
+            return bytes(plain[start : start + size])
 
 
 class _Memory:
@@ -243,7 +255,7 @@ class _File:
         self._path = path
         self._file = path.open("rb", buffering=0)
         self.size = os.fstat(self._file.fileno()).st_size
-        self._buffer = memoryview(bytearray(SEGMENT_SIZE))
+        self._buffer = memoryview(bytearray(2 * SEGMENT_SIZE))
 
     def view(self, start: int, end: int) -> memoryview:
         view = self._buffer[: end - start]
