@@ -1,6 +1,6 @@
 """Install the real programs that tests and benchmarks run.
 
-    python tests/programs.py          those of the tests: PrusaSlicer, OpenSSL, a C compiler, Anvil
+    python tests/programs.py          those of the tests: PrusaSlicer, OpenSSL, SoftHSM2, a C compiler, Anvil
     python tests/programs.py bench    those of the benchmarks too: age, OctoPrint, Solady and its compiler
 
 Debian packages by apt-get (with CI=true, as root), Anvil from npm and OctoPrint from PyPI into `.cache/`, which is kept
@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 CACHE = ROOT / ".cache"
-DEBIAN = {"prusa-slicer": "prusa-slicer", "cc": "gcc libc6-dev", "openssl": "openssl"}
+DEBIAN = {"prusa-slicer": "prusa-slicer", "cc": "gcc libc6-dev", "openssl": "openssl", "softhsm2-util": "softhsm2"}
 DEBIAN_FOR_BENCH = {"age": "age"}
 NPM = {"@foundry-rs/anvil": "1.7.1"}
 NPM_FOR_BENCH = {"solady": "0.1.26", "solc": "0.8.30"}

@@ -11,7 +11,8 @@
     │   ├── LedgerUnavailable
     │   ├── StoreUnavailable
     │   ├── CustodianUnavailable
-    │   └── MachineUnavailable
+    │   ├── MachineUnavailable
+    │   └── TokenUnavailable
     ├── NotMine              this key, unit or file belongs to somebody else, or another process holds it
     │   ├── WrongKey
     │   └── AlreadyRunning
@@ -86,6 +87,10 @@ class CustodianUnavailable(CouldNotCheck):
 
 class MachineUnavailable(CouldNotCheck):
     """The machine does not answer on its port."""
+
+
+class TokenUnavailable(CouldNotCheck):
+    """The token that holds a key is not there, or does not answer."""
 
 
 class NotMine(PrintrightError):

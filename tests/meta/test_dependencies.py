@@ -78,7 +78,7 @@ def acceptable(name: str, distribution: metadata.Distribution) -> bool:
 def test_licenses_of_all_dependencies_are_permissive() -> None:
     found = installed_with(requirements())
     assert len(found) > 40
-    assert {"cryptography", "web3", "py-evm", "pillow"} <= found.keys()
+    assert {"cryptography", "web3", "py-evm", "pillow", "python-pkcs11"} <= found.keys()
     wrong = {name: licenses_of(each) for name, each in found.items() if not acceptable(name, each)}
     assert not wrong, f"not on the list of permissive licenses: {wrong}"
     assert WEAK.keys() <= found.keys(), "an exception for a package that is not used"
@@ -110,7 +110,7 @@ def test_the_look_at_licenses_sees_copyleft(tmp_path: Path, fields: str, good: b
 
 
 def test_no_dependency_of_the_core_is_an_extra_s() -> None:
-    """The embedded ledger and reading of pictures stay out of a plain installation."""
+    """The embedded ledger, tokens and reading of pictures stay out of a plain installation."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     core = installed_with([Requirement(each) for each in project["dependencies"]])
-    assert not {"py-evm", "pillow", "zxing-cpp"} & core.keys()
+    assert not {"py-evm", "pillow", "python-pkcs11", "zxing-cpp"} & core.keys()

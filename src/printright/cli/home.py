@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -34,11 +34,12 @@ _ADDRESS_IN = {"member/1": "address", "enrolment/1": "unit"}
 
 
 class KeySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where this participant's two keys are, and their password."""
+    """Where this participant's two keys are, and the password of those in files."""
 
-    ledger: Annotated[str, Meta(description="URI of the ledger key; a relative `file:` is meant from the home")] = (
-        "file:keys/ledger.json"
-    )
+    ledger: Annotated[
+        str,
+        Meta(description="URI of the ledger key: `pkcs11:`, or `file:`, where a relative one is meant from the home"),
+    ] = "file:keys/ledger.json"
     unsealing: Annotated[str, Meta(description="URI of the key that opens what is sealed for this participant")] = (
         "file:keys/unsealing.pem"
     )
@@ -95,6 +96,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = {}
     custodian: Annotated[CustodianSettings, Meta(description="This member's own custodian")] = CustodianSettings()
     unit: Annotated[UnitSettings | None, Meta(description="The machine, in a unit's home")] = None
+
+
+def ask_pin() -> str:
+    """The PIN of a token whose URI names no source of it."""
+    return str(click.prompt("PIN of the token", hide_input=True, err=True))
 
 
 class Home:
@@ -159,6 +165,9 @@ class Home:
         except OSError as error:
             raise BadSettings(f"the password file cannot be read: {error}") from None
 
+    def _secret(self, uri: str) -> Callable[[], str]:
+        return ask_pin if uri.startswith("pkcs11:") else self.password
+
     def public_halves(self) -> tuple[Address, bytes]:
         """The account and the public unsealing key; no password is needed where this process just made them."""
         if self.created is not None:
@@ -170,14 +179,16 @@ class Home:
 
         # Opening a keystore takes a second on purpose: once is enough.
         if self._ledger_key is None:
-            self._ledger_key = open_ledger_key(self._uri(self.settings().keys.ledger), self.password)
+            uri = self._uri(self.settings().keys.ledger)
+            self._ledger_key = open_ledger_key(uri, self._secret(uri))
         return self._ledger_key
 
     def unsealing_key(self) -> UnsealingKey:
         from printright.vault.keys import open_unsealing_key
 
         if self._unsealing_key is None:
-            self._unsealing_key = open_unsealing_key(self._uri(self.settings().keys.unsealing), self.password)
+            uri = self._uri(self.settings().keys.unsealing)
+            self._unsealing_key = open_unsealing_key(uri, self._secret(uri))
         return self._unsealing_key
 
     def store(self) -> Store:

@@ -13,6 +13,7 @@ NOUNS = {
     "ledger": "Serve the embedded ledger, deploy the contract, look at the ledger.",
     "member": "Create, admit and suspend members.",
     "unit": "Create, enroll, attest and run the agent of a machine.",
+    "key": "Make keys in hardware tokens, and look at them.",
     "design": "Encrypt and publish designs.",
     "license": "Grant, revoke, assign and check licenses.",
     "job": "Print licensed copies on a unit, from its operator's side.",

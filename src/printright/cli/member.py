@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
 from printright.cli.home import Home, parse_address
 from printright.cli.output import home_folder, noun, read_json, result, table, verb
+from printright.cli.setup import create_home, key_options
 from printright.errors import BadValue, Misuse
 
 app = noun("Create, admit and suspend members.")
@@ -17,13 +19,11 @@ app = noun("Create, admit and suspend members.")
 
 @verb(app)
 @click.option("--name", required=True, help="The member's name; it stays off the ledger.")
-@click.option("--password-file", type=click.Path(dir_okay=False, path_type=Path), help="Instead of the prompt.")
+@key_options
 @click.option("--network", type=click.Path(exists=True, path_type=Path), help="A network file to copy into the home.")
-def create(name: str, password_file: Path | None, network: Path | None) -> None:
+def create(name: str, network: Path | None, **keys: Any) -> None:
     """Create a participant's folder with its two keys: one for the ledger, one for unsealing."""
-    from printright.cli.setup import create_home
-
-    home = create_home(home_folder(), password_file=password_file, network=network)
+    home = create_home(home_folder(), network=network, **keys)
     card = member_card(home, name)
     result(card, f"{name} is {card['address']}\nits card for the registrar is {home.folder / 'member.json'}")
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
 from printright.cli.home import Home, parse_address
 from printright.cli.output import home_folder, noun, read_json, result, table, verb
+from printright.cli.setup import create_home, key_options
 from printright.errors import BadSettings
 
 app = noun("Create, enroll, attest and run the agent of a machine.")
@@ -28,7 +30,7 @@ app = noun("Create, enroll, attest and run the agent of a machine.")
     metavar="WHO=URL",
     help="Where a custodian answers; WHO: address or card.",
 )
-@click.option("--password-file", type=click.Path(dir_okay=False, path_type=Path), help="Instead of the prompt.")
+@key_options
 @click.option("--network", type=click.Path(exists=True, path_type=Path), help="A network file to copy into the home.")
 def create(
     port: str,
@@ -37,12 +39,10 @@ def create(
     clears_bed_itself: bool,
     upstream: tuple[str, ...],
     custodians: tuple[str, ...],
-    password_file: Path | None,
     network: Path | None,
+    **keys: Any,
 ) -> None:
     """Create a unit's folder with its two keys, beside the machine."""
-    from printright.cli.setup import create_home
-
     lines = ["[unit]", f"driver = {json.dumps(driver)}", f"port = {json.dumps(port)}", f"baud = {baud}"]
     lines += [f"clears_bed_itself = {json.dumps(clears_bed_itself)}"]
     lines += ["[store]", f"upstream = {json.dumps(list(upstream))}"]
@@ -50,7 +50,7 @@ def create(
     for item in custodians:
         address, _, url = item.partition("=")
         lines += [f"{json.dumps(parse_address(address))} = {json.dumps(url)}"]
-    home = create_home(home_folder(), password_file=password_file, network=network, extra="\n".join(lines))
+    home = create_home(home_folder(), network=network, extra="\n".join(lines), **keys)
     address, _ = home.public_halves()
     result({"unit": address, "home": str(home.folder)}, f"unit {address} in {home.folder}")
 

@@ -33,6 +33,7 @@ from printright.errors import (
     PackageRefused,
     PrintrightError,
     ReleaseRefused,
+    TokenUnavailable,
 )
 from printright.ledger.port import Signer
 from printright.services.share_request import (
@@ -295,6 +296,8 @@ class _Collection:
             if share.index != index:
                 raise BadValue(f"it sealed share {share.index}, it holds share {index}")
             return _News(_Kind.SHARE, custodian, share=share)
+        except TokenUnavailable as error:  # ours, not the custodian's
+            return _News(_Kind.OURS, custodian, error=error)
         except PrintrightError as error:
             return _News(_Kind.USELESS, custodian, error.message)
 

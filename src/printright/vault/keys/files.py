@@ -54,15 +54,17 @@ def create_keys(folder: Path, password: str, *, work_factor: int = WORK_FACTOR) 
     key's file comes last: one left behind alone by a crash is an unsealing key that nobody has seen, and is replaced.
     Raises BadSettings for an empty password, a work factor out of range and a folder that has keys already; OSError.
     """
-    if not password:
-        raise BadSettings("the password is empty", hint="choose one; it protects the keys' files")
-    if not MIN_WORK_FACTOR <= work_factor <= _MAX_WORK_FACTOR or work_factor & (work_factor - 1):
-        raise BadSettings(f"work factor {work_factor}", hint=f"a power of two from {MIN_WORK_FACTOR}")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    ledger_path, unsealing_path = folder.resolve() / LEDGER_FILE, folder.resolve() / UNSEALING_FILE
+    ledger_path = _ready(folder, password, work_factor) / LEDGER_FILE
     if ledger_path.exists():
         raise BadSettings(f"{folder} has keys already", hint="choose another folder, or move them away yourself")
+    unsealing = create_unsealing_file(folder, password, work_factor=work_factor)
+    ledger = create_ledger_file(folder, password, work_factor=work_factor)
+    return CreatedKeys(ledger.address, unsealing.public_key, ledger_path.as_uri(), _uri(folder, UNSEALING_FILE))
 
+
+def create_unsealing_file(folder: Path, password: str, *, work_factor: int = WORK_FACTOR) -> SoftwareUnsealingKey:
+    """Make an unsealing key in `folder`; one that is there is replaced. Raises as `create_keys` does."""
+    path = _ready(folder, password, work_factor) / UNSEALING_FILE
     unsealing = ec.generate_private_key(ec.SECP256R1())
     pem = unsealing.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     scrypt: ProtParams = {"iteration_count": work_factor, "block_size": 8, "parallelization": 1, "salt_size": 32}
@@ -73,20 +75,33 @@ def create_keys(folder: Path, password: str, *, work_factor: int = WORK_FACTOR) 
         protection="scryptAndAES256-CBC",
         prot_params=scrypt,
     )
-    _write_whole(unsealing_path, encrypted.encode() + b"\n", replace=True)
+    _write_whole(path, encrypted.encode() + b"\n", replace=True)
+    return SoftwareUnsealingKey(unsealing)
 
+
+def create_ledger_file(folder: Path, password: str, *, work_factor: int = WORK_FACTOR) -> SoftwareLedgerKey:
+    """Make a ledger key in `folder`. Raises as `create_keys` does."""
+    path = _ready(folder, password, work_factor) / LEDGER_FILE
     # Imported here because it takes a second, which commands without a keystore need not wait for.
     from eth_keyfile.keyfile import create_keyfile_json
 
     secret = PrivateKey().secret
     document = create_keyfile_json(secret, password.encode(), kdf="scrypt", iterations=work_factor)
-    _write_whole(ledger_path, json.dumps(document, indent=1).encode() + b"\n", replace=False)
-    return CreatedKeys(
-        SoftwareLedgerKey(secret).address,
-        SoftwareUnsealingKey(unsealing).public_key,
-        ledger_path.as_uri(),
-        unsealing_path.as_uri(),
-    )
+    _write_whole(path, json.dumps(document, indent=1).encode() + b"\n", replace=False)
+    return SoftwareLedgerKey(secret)
+
+
+def _ready(folder: Path, password: str, work_factor: int) -> Path:
+    if not password:
+        raise BadSettings("the password is empty", hint="choose one; it protects the keys' files")
+    if not MIN_WORK_FACTOR <= work_factor <= _MAX_WORK_FACTOR or work_factor & (work_factor - 1):
+        raise BadSettings(f"work factor {work_factor}", hint=f"a power of two from {MIN_WORK_FACTOR}")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder.resolve()
+
+
+def _uri(folder: Path, name: str) -> str:
+    return (folder.resolve() / name).as_uri()
 
 
 def read_ledger_key(path: Path, password: str) -> SoftwareLedgerKey:
