@@ -120,6 +120,7 @@ struct ReleaseFacts:
     operator_roles: uint256
     active: bool
     attested: bool
+    halted: bool
     key_digest: bytes32
     owner: address
     withdrawn: bool
@@ -292,8 +293,8 @@ def credit(terms: bytes32, copies: uint256):
 def start_job(terms: Terms, quantity: uint256, sequence: uint256, proof: DynArray[bytes32, MAX_PROOF]):
     """
     @notice Spend copies for one job of the calling unit.
-    @dev 1. the unit is enrolled, and attested where the license asks for it  2. the design is not withdrawn
-         3. the license was granted to the unit's operator with these terms, and is neither expired, revoked nor
+    @dev 1. the unit is enrolled, not halted, and attested where the license asks for it  2. the design is not
+         withdrawn  3. the license was granted to the unit's operator with these terms, and is neither expired, revoked nor
          paused  4. the license allows this unit  5. copies are left, and make whole runs  6. it is the unit's next job.
          A job that the unit left unfinished is given up by starting the next. The operator's own membership is not
          read here, for its price: suspending a member retires its units, and custodians check it (`release_facts`).
@@ -304,6 +305,7 @@ def start_job(terms: Terms, quantity: uint256, sequence: uint256, proof: DynArra
     # 1
     unit: uint256 = registry._unit[msg.sender]
     assert unit & registry.ACTIVE != 0, "jobs: unit not enrolled"
+    assert unit & registry.HALTED == 0, "registry: halted"
     assert (
         terms.limits & ATTESTED_ONLY == 0 or unit & registry.ATTESTED != 0
     ), "jobs: unit not attested"
@@ -445,7 +447,7 @@ def available(unit: address, terms: Terms) -> uint256:
         self._license_of(convert(design & ADDRESS_MASK, address), self._terms_hash(operator, terms))
     ]
     if (
-        state & registry.ACTIVE == 0
+        state & (registry.ACTIVE | registry.HALTED) != registry.ACTIVE
         or (terms.limits & ATTESTED_ONLY != 0 and state & registry.ATTESTED == 0)
         or registry._roles[operator] & registry.MAKER == 0
         or design & designs.WITHDRAWN != 0
@@ -521,6 +523,7 @@ def release_facts(unit: address, terms: Terms) -> ReleaseFacts:
         operator_roles=registry._roles[operator],
         active=state & registry.ACTIVE != 0,
         attested=state & registry.ATTESTED != 0,
+        halted=state & registry.HALTED != 0,
         key_digest=registry._key_digest[unit],
         owner=owner,
         withdrawn=design & designs.WITHDRAWN != 0,

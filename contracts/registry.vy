@@ -36,12 +36,20 @@ event UnitRetired:
     unit: indexed(address)
     by: indexed(address)
 
+event UnitHalted:
+    unit: indexed(address)
+    by: indexed(address)
+
+event UnitCleared:
+    unit: indexed(address)
+
 
 struct Unit:
     operator: address
     builder: address
     active: bool
     attested: bool
+    halted: bool
     enrolment: uint256
     profile: bytes32
     key_digest: bytes32
@@ -59,6 +67,7 @@ MAX_BATCH: constant(uint256) = 100
 # A unit's slot: operator in the low 160 bits, then the flags, then its enrolment number.
 ACTIVE: constant(uint256) = 1 << 160
 ATTESTED: constant(uint256) = 1 << 161
+HALTED: constant(uint256) = 1 << 162
 ENROLMENT_SHIFT: constant(uint256) = 192
 ADDRESS_MASK: constant(uint256) = (1 << 160) - 1
 JOB_DEADLINE: constant(uint256) = 56
@@ -217,6 +226,35 @@ def retire_unit(unit: address):
     self._retire(unit, slot)
 
 
+@external
+def halt_unit(unit: address):
+    """
+    @notice Order a unit to stop at once: by its operator or the registrar. It starts no job and gets no key until it
+            is cleared; its agent stops the machine as soon as it sees this.
+    @dev A retired unit can be halted too: it may still be printing. Enrolling it anew ends the halt. Halting a unit
+         that is halted works as well: nobody should be told no in an emergency.
+    """
+    slot: uint256 = self._unit[unit]
+    assert slot != 0 and (
+        msg.sender == convert(slot & ADDRESS_MASK, address) or msg.sender == self.registrar
+    ), "registry: not allowed to halt"
+    self._unit[unit] = slot | HALTED
+    log UnitHalted(unit=unit, by=msg.sender)
+
+
+@external
+def clear_unit(unit: address):
+    """
+    @notice End a unit's halt: by its operator, who has looked at the machine.
+    """
+    slot: uint256 = self._unit[unit]
+    assert (
+        slot & HALTED != 0 and msg.sender == convert(slot & ADDRESS_MASK, address)
+    ), "registry: not allowed to clear"
+    self._unit[unit] = slot ^ HALTED
+    log UnitCleared(unit=unit)
+
+
 @view
 @external
 def roles(member: address) -> uint256:
@@ -238,6 +276,7 @@ def unit(unit: address) -> Unit:
         builder=self._builder[unit],
         active=slot & ACTIVE != 0,
         attested=slot & ATTESTED != 0,
+        halted=slot & HALTED != 0,
         enrolment=slot >> ENROLMENT_SHIFT,
         profile=self._profile[unit],
         key_digest=self._key_digest[unit],

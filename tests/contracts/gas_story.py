@@ -116,6 +116,8 @@ def tell(scene: Scene, chapter: str = "") -> Meter:
     if not chapter:
         m("admit_member", REGISTRAR, "admit_member", s.STRANGER.address, 2, a.sealing_key("stranger"), word("p"))
         m("enroll_unit (attested)", s.MAKER, "enroll_unit", *scene.enrolment(s.NEW_UNIT, s.MAKER, s.BUILDER))
+        m("halt_unit", s.MAKER, "halt_unit", s.NEW_UNIT.address)
+        m("clear_unit", s.MAKER, "clear_unit", s.NEW_UNIT.address)
         m("retire_unit", s.MAKER, "retire_unit", s.NEW_UNIT.address)
         enrolment = scene.enrolment(s.NEW_UNIT, s.STRANGER, number=2)
         m("enroll_unit (again)", s.STRANGER, "enroll_unit", *enrolment)

@@ -156,7 +156,7 @@ class Life:
         )
         if self.act(operator, "enroll_unit", tuple(args), *rules):
             last, sequence = (known.last, known.sequence) if known else (None, 0)
-            self.units[unit] = Unit(operator, builder, True, number, last, sequence)
+            self.units[unit] = Unit(operator, builder, True, number, last=last, sequence=sequence)
 
     def retire(self, machine: int, by: int) -> None:
         unit = _pick(MACHINES, machine)
@@ -170,6 +170,29 @@ class Life:
         )
         if self.act(sender, "retire_unit", (unit.address,), *rules):
             self.units[unit].active = False
+
+    def halt(self, machine: int, by: int, rarely: int) -> None:
+        """Halts are rare and mostly followed by a clearing, so that the machines go on working."""
+        halted = [m for m, u in self.units.items() if u.halted]
+        if halted and rarely:
+            self.clear(machine, by)
+            return
+        unit = _pick(MACHINES, machine)
+        known = self.units.get(unit)
+        sender = (known.operator if known else s.MAKER, self.registrar, s.BUILDER, unit)[by % 4]
+        rule = (known is None or sender not in (known.operator, self.registrar), "registry: not allowed to halt")
+        if self.act(sender, "halt_unit", (unit.address,), rule):
+            self.units[unit].halted = True
+
+    def clear(self, machine: int, by: int) -> None:
+        halted = [m for m, u in self.units.items() if u.halted]
+        unit = _pick(halted or MACHINES, machine)
+        known = self.units.get(unit)
+        operator = known.operator if known else s.MAKER
+        sender = (operator, operator, self.registrar, unit)[by % 4]
+        rule = (known is None or not known.halted or sender != operator, "registry: not allowed to clear")
+        if self.act(sender, "clear_unit", (unit.address,), rule):
+            self.units[unit].halted = False
 
     # -------------------------------------------------------------------------------------------- designs
 
@@ -346,6 +369,7 @@ class Life:
         operator = known.operator if known else None
         rules = (
             (known is None or not known.active, "jobs: unit not enrolled"),
+            (known is not None and known.halted, "registry: halted"),
             (
                 bool(license.terms[1] & a.ATTESTED_ONLY) and (known is None or known.builder is None),
                 "jobs: unit not attested",

@@ -72,6 +72,7 @@ class Unit:
     builder: Account | None
     active: bool = True
     enrolment: int = 1
+    halted: bool = False
     last: Job | None = None
     sequence: int = 0
 

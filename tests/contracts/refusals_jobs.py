@@ -28,6 +28,11 @@ def by_a_retired_unit(t: Scene) -> Call:
     return s.RETIRED_UNIT, starting(t)
 
 
+@refused("start_job", "registry: halted")
+def by_a_halted_unit(t: Scene) -> Call:
+    return s.HALTED_UNIT, starting(t)
+
+
 @refused("start_job", "jobs: unit not attested")
 def by_a_unit_without_attestation(t: Scene) -> Call:
     return s.BARE_UNIT, starting(t, flags=a.ATTESTED_ONLY)

@@ -203,3 +203,42 @@ def by_the_builder_of_a_former_enrolment(t: Scene) -> Call:
     t.do(s.MAKER, "retire_unit", s.UNIT.address)
     t.do(s.MAKER, "enroll_unit", *t.enrolment(s.UNIT, s.MAKER, number=2))
     return s.BUILDER, (s.UNIT.address,)
+
+
+@refused("halt_unit", "registry: not allowed to halt")
+def halting_an_account_that_is_no_unit(t: Scene) -> Call:
+    return REGISTRAR, (s.STRANGER.address,)
+
+
+@refused("halt_unit", "registry: not allowed to halt")
+def halting_by_another_maker(t: Scene) -> Call:
+    return s.OTHER_MAKER, (s.UNIT.address,)
+
+
+@refused("halt_unit", "registry: not allowed to halt")
+def halting_by_the_builder_who_attested_it(t: Scene) -> Call:
+    return s.BUILDER, (s.UNIT.address,)
+
+
+@refused("clear_unit", "registry: not allowed to clear")
+def clearing_a_unit_that_is_not_halted(t: Scene) -> Call:
+    return s.MAKER, (s.UNIT.address,)
+
+
+@refused("clear_unit", "registry: not allowed to clear")
+def clearing_by_the_registrar(t: Scene) -> Call:
+    # Whoever halted it: only those who run the machine can know that it is safe again.
+    t.do(REGISTRAR, "halt_unit", s.UNIT.address)
+    return REGISTRAR, (s.UNIT.address,)
+
+
+@refused("clear_unit", "registry: not allowed to clear")
+def clearing_by_the_halted_unit_itself(t: Scene) -> Call:
+    return s.HALTED_UNIT, (s.HALTED_UNIT.address,)
+
+
+@refused("clear_unit", "registry: not allowed to clear")
+def clearing_after_a_new_enrolment_ended_the_halt(t: Scene) -> Call:
+    t.do(s.MAKER, "retire_unit", s.HALTED_UNIT.address)
+    t.do(s.OTHER_MAKER, "enroll_unit", *t.enrolment(s.HALTED_UNIT, s.OTHER_MAKER, number=2))
+    return s.OTHER_MAKER, (s.HALTED_UNIT.address,)

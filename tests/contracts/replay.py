@@ -24,6 +24,7 @@ class Unit:
     enrolment: int
     profile: bytes
     key_digest: bytes
+    halted: bool = False
 
     @property
     def attested(self) -> bool:
@@ -121,6 +122,15 @@ def _UnitEnrolled(
 def _UnitRetired(state: State, now: int, unit: bytes, by: bytes) -> None:
     assert state.units[unit].active
     state.units[unit].active = False
+
+
+def _UnitHalted(state: State, now: int, unit: bytes, by: bytes) -> None:
+    state.units[unit].halted = True
+
+
+def _UnitCleared(state: State, now: int, unit: bytes) -> None:
+    assert state.units[unit].halted
+    state.units[unit].halted = False
 
 
 def _DesignPublished(state: State, now: int, content: bytes, owner: bytes, previous: bytes, parts_per_run: int) -> None:
@@ -238,7 +248,7 @@ def storage(state: State, layout: dict[str, Any]) -> dict[int, int]:
     for member, roles in state.roles.items():
         put("_roles", member, roles)
     for unit, u in state.units.items():
-        flags = (1 << 160 if u.active else 0) | (1 << 161 if u.attested else 0)
+        flags = (1 << 160 if u.active else 0) | (1 << 161 if u.attested else 0) | (1 << 162 if u.halted else 0)
         put("_unit", unit, _int(u.operator) | flags | u.enrolment << 192)
         put("_builder", unit, _int(u.builder))
         put("_profile", unit, _int(u.profile))

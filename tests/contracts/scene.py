@@ -19,11 +19,11 @@ BUILDER, OTHER_BUILDER = Account("builder"), Account("other builder")
 CUSTODIAN, SUSPENDED = Account("custodian"), Account("suspended member")
 STRANGER, SUCCESSOR = Account("stranger"), Account("proposed registrar")
 UNIT, BARE_UNIT, OTHER_UNIT = Account("unit"), Account("unattested unit"), Account("other maker's unit")
-RETIRED_UNIT, NEW_UNIT = Account("retired unit"), Account("new unit")
+RETIRED_UNIT, NEW_UNIT, HALTED_UNIT = Account("retired unit"), Account("new unit"), Account("halted unit")
 CODE = Account("code on a part")
 EVERYONE = (
     REGISTRAR, SUCCESSOR, HOLDER, OTHER_HOLDER, MAKER, OTHER_MAKER, BUILDER, OTHER_BUILDER, CUSTODIAN, SUSPENDED,
-    STRANGER, UNIT, BARE_UNIT, OTHER_UNIT, RETIRED_UNIT, NEW_UNIT, CODE,
+    STRANGER, UNIT, BARE_UNIT, OTHER_UNIT, RETIRED_UNIT, HALTED_UNIT, NEW_UNIT, CODE,
 )  # fmt: skip
 NOBODY = Account("nobody")
 
@@ -162,6 +162,8 @@ def settle(scene: Scene) -> Scene:
     scene.do(MAKER, "enroll_unit", *scene.enrolment(BARE_UNIT, MAKER))
     scene.do(MAKER, "enroll_unit", *scene.enrolment(RETIRED_UNIT, MAKER))
     scene.do(MAKER, "retire_unit", RETIRED_UNIT.address)
+    scene.do(MAKER, "enroll_unit", *scene.enrolment(HALTED_UNIT, MAKER, BUILDER))
+    scene.do(MAKER, "halt_unit", HALTED_UNIT.address)
     scene.do(OTHER_MAKER, "enroll_unit", *scene.enrolment(OTHER_UNIT, OTHER_MAKER, OTHER_BUILDER))
     scene.do(HOLDER, "publish", word("design"), 1)
     return scene

@@ -20,6 +20,9 @@ MAY: dict[str, set[a.Account]] = {
     "suspend_member": {REGISTRAR},
     "enroll_unit": {s.MAKER},
     "retire_unit": {REGISTRAR, s.MAKER, s.BUILDER, s.UNIT},
+    # Not its builder, who has no business in somebody's workshop, nor the unit itself: see ADR 12.
+    "halt_unit": {REGISTRAR, s.MAKER},
+    "clear_unit": {s.MAKER},
     "publish": HOLDERS,
     "publish_version": {s.HOLDER},
     "withdraw": {s.HOLDER},
@@ -60,6 +63,8 @@ def setting(t: Scene) -> dict[str, tuple[a.Account, tuple[Any, ...]]]:
         "suspend_member": (REGISTRAR, (s.MAKER.address, [unit])),
         "enroll_unit": (s.MAKER, t.enrolment(s.NEW_UNIT, s.MAKER, s.BUILDER)),
         "retire_unit": (s.MAKER, (unit,)),
+        "halt_unit": (s.MAKER, (unit,)),
+        "clear_unit": (s.MAKER, (s.HALTED_UNIT.address,)),
         "publish": (s.HOLDER, (word("another"), 1)),
         "publish_version": (s.HOLDER, (word("successor"), t.content, 1)),
         "withdraw": (s.HOLDER, ([t.content],)),

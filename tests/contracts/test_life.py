@@ -84,6 +84,14 @@ class LifeOfTheLedger(RuleBasedStateMachine):
     def retire(self, machine: int, by: int) -> None:
         self.step().retire(machine, by)
 
+    @rule(machine=n(3), by=n(3), rarely=n(4))
+    def halt(self, machine: int, by: int, rarely: int) -> None:
+        self.step().halt(machine, by, rarely)
+
+    @rule(machine=n(3), by=n(3))
+    def clear(self, machine: int, by: int) -> None:
+        self.step().clear(machine, by)
+
     @rule(who=n(3), parts=n(6), old=n(7))
     def publish(self, who: int, parts: int, old: int) -> None:
         self.step().publish(who, parts, old)
@@ -172,7 +180,7 @@ class LifeOfTheLedger(RuleBasedStateMachine):
         self.life.touched.clear()
 
     @invariant()
-    def who_spends_is_enrolled_attested_where_asked_and_operated_by_the_licensee(self) -> None:
+    def who_spends_is_enrolled_not_halted_attested_where_asked_and_operated_by_the_licensee(self) -> None:
         """3 and 4. Nor does a job start of a license that is expired, revoked or paused, as the views say it."""
         job, self.life.started = self.life.started, None
         if job is None:
@@ -180,6 +188,7 @@ class LifeOfTheLedger(RuleBasedStateMachine):
         unit = self.life.scene.view("unit", job.unit.address)
         limits = job.license.terms[1]
         assert unit.active
+        assert not unit.halted
         assert unit.operator == job.license.licensee.address
         assert unit.attested or not limits & a.ATTESTED_ONLY
         counters = self.life.scene.view("counters", job.license.id)
@@ -272,6 +281,7 @@ def test_the_life_of_the_ledger(capsys: pytest.CaptureFixture[str]) -> None:
 
 RANGES = {
     "admit": (4, 5, 9), "suspend": (5, 16, 5), "hand_over": (2, 3), "enroll": (4, 5, 3, 13), "retire": (4, 5),
+    "halt": (4, 4, 5), "clear": (4, 4),
     "publish": (4, 7, 8), "withdraw": (9, 4, 5), "grant": (6, 2, 12, 5, 64), "revoke": (12, 4), "pause": (12,),
     "resume": (12,), "assign": (6, 5, 3, 3), "credit": (12, 4), "start": (4, 6, 12, 13), "finish": (4, 6, 13),
     "close": (9, 4, 5), "work": (4, 6, 12, 8), "check_out": (9, 8, 5, 13), "resend": (60,), "intrude": (60,),

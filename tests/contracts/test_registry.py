@@ -94,6 +94,39 @@ def test_retire_unit_by_each_who_may(scene: Scene, by: a.Account) -> None:
     assert (unit.active, unit.attested, unit.enrolment) == (False, False, 1)
 
 
+@pytest.mark.parametrize("by", [s.MAKER, REGISTRAR], ids=str)
+def test_halt_unit_by_each_who_may_and_clear_unit_by_its_operator(scene: Scene, by: a.Account) -> None:
+    terms = scene.terms()
+    scene.grant(terms)
+    (event,) = scene.do(by, "halt_unit", s.UNIT.address)
+    assert (event.name, event.args) == ("UnitHalted", {"unit": s.UNIT.address, "by": by.address})
+    unit = scene.view("unit", s.UNIT.address)
+    assert (unit.halted, unit.active, unit.attested, unit.enrolment) == (True, True, True, 1)
+    assert scene.view("release_facts", s.UNIT.address, terms).halted
+    assert scene.view("available", s.UNIT.address, terms) == 0
+    # A second alarm is no fault, and one clearing ends both.
+    scene.do(s.MAKER, "halt_unit", s.UNIT.address)
+    (event,) = scene.do(s.MAKER, "clear_unit", s.UNIT.address)
+    assert (event.name, event.args) == ("UnitCleared", {"unit": s.UNIT.address})
+    assert not scene.view("unit", s.UNIT.address).halted
+    assert not scene.view("release_facts", s.UNIT.address, terms).halted
+    assert scene.view("available", s.UNIT.address, terms) == 10
+    scene.start(terms)
+
+
+def test_a_retired_unit_can_be_halted_and_a_halted_unit_finishes_its_job(scene: Scene) -> None:
+    terms = scene.terms()
+    license = scene.grant(terms)
+    scene.start(terms, 2)
+    scene.do(s.MAKER, "retire_unit", s.UNIT.address)
+    scene.do(s.MAKER, "halt_unit", s.UNIT.address)
+    assert scene.view("unit", s.UNIT.address).halted
+    # What was made until then is told all the same.
+    scene.do(s.UNIT, "finish_job", license, 1, 1, word("evidence"), word("parts"))
+    scene.do(s.OTHER_MAKER, "enroll_unit", *scene.enrolment(s.UNIT, s.OTHER_MAKER, number=2))
+    assert not scene.view("unit", s.UNIT.address).halted
+
+
 def test_domain_separator_is_that_of_eip_712(scene: Scene) -> None:
     assert scene.view("domain_separator") == s.SEPARATOR
 
@@ -105,4 +138,4 @@ def test_role_constants(scene: Scene) -> None:
 
 def test_views_of_what_never_was_are_zero(scene: Scene) -> None:
     assert scene.view("roles", s.NOBODY.address) == 0
-    assert scene.view("unit", s.NOBODY.address) == (a.ZERO, a.ZERO, False, False, 0, a.EMPTY, a.EMPTY)
+    assert scene.view("unit", s.NOBODY.address) == (a.ZERO, a.ZERO, False, False, False, 0, a.EMPTY, a.EMPTY)

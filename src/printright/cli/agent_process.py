@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import closing
 
@@ -11,11 +12,13 @@ from printright.cli.home import Home, UnitSettings
 from printright.cli.machine import open_driver
 from printright.ledger.evm import open_ledger
 from printright.services.members import typed_domain
-from printright.units.agent import Agent, AgentSettings
+from printright.units.agent import Agent
 from printright.units.api import AgentApi, serve_api
+from printright.units.halts import Halts, HaltSettings
 from printright.units.journal import JobJournal
 from printright.units.keyring import DesignKeys
 from printright.units.offers import Offers
+from printright.units.operator import AgentSettings
 from printright.units.report import Reporter
 from printright.units.shelf import LicenseShelf
 from printright.vault.keys import LedgerKey, UnsealingKey
@@ -61,13 +64,17 @@ async def _work(
             reporter=reporter,
             journal=journal,
             licenses=licenses,
+            halts=Halts(journal, ledger, unit_key.address, HaltSettings(settings.halt_check_s, settings.ledger_away_s)),
             settings=AgentSettings(clears_bed_itself=settings.clears_bed_itself),
         )
-        await driver.connect()
+        if not agent.halts.reason:
+            await driver.connect()
         try:
             api = AgentApi(agent, Offers(ledger, keys, licenses, agent.unit), reporter, licenses)
             async with serve_api(api, home.folder / "agent.sock"):
                 ready(agent.unit)
-                await agent.run()
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(agent.run())
+                    tasks.create_task(agent.halts.watch(agent.halt, agent.cancel))
         finally:
             await driver.close()

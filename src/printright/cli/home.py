@@ -70,6 +70,12 @@ class UnitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = (250.0, 210.0, 210.0)
     nozzle_max_c: Annotated[float, Meta(description="Hottest nozzle that a file may ask for, °C")] = 290.0
     bed_max_c: Annotated[float, Meta(description="Hottest bed that a file may ask for, °C")] = 110.0
+    halt_check_s: Annotated[
+        float, Meta(description="How often the ledger is asked whether this unit is halted, s", ge=0.05)
+    ] = 1.0
+    ledger_away_s: Annotated[
+        float, Meta(description="After so long without an answer from the ledger a print is canceled, s; 0: it goes on")
+    ] = 0.0
     clears_bed_itself: Annotated[
         bool, Meta(description="The machine ejects parts, so that the next run of a job starts without the operator")
     ] = False

@@ -1,4 +1,4 @@
-"""printright unit: create, show, request, attest, enroll, retire, list, run, simulate, status, halt."""
+"""printright unit: create, show, request, attest, enroll, retire, list, run, simulate, status, halt, clear, reset."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ async def list_units() -> None:
             "unit": address,
             "operator": unit.operator,
             "builder": unit.builder or "",
-            "active": "yes" if unit.active else "retired",
+            "active": "retired" if not unit.active else "halted" if unit.halted else "yes",
             "jobs": unit.last_sequence,
         }
         for address, unit in history.units.items()
@@ -200,6 +200,10 @@ def status() -> None:
     data = AgentClient(home_folder()).get("/v1/status")
     machine, job = data["machine"], data["job"]
     lines = [f"unit {data['unit']}: {machine['state']}"]
+    if data["halted"]["reason"]:
+        lines += [f"HALTED: {data['halted']['reason']}; look at the machine, reset it, then `printright unit reset`"]
+    if data["halted"]["on_ledger"]:
+        lines += ["halted on the ledger: its operator ends that with `printright unit clear`"]
     for heater in ("nozzle", "bed"):
         lines += [f"{heater} {machine[f'{heater}_c']:.0f} of {machine[f'{heater}_target_c']:.0f} °C"]
     if job:
@@ -217,6 +221,44 @@ def _say(verb_name: str, text: str) -> None:
 
 
 @verb(app)
-def halt() -> None:
-    """Emergency: stop the machine at once, heaters off."""
-    _say("halt", "the machine is halted; its job counts the copies not made as failed")
+@click.option("--from-ledger", "address", metavar="UNIT", help="Order it on the ledger, for a unit that is elsewhere.")
+async def halt(address: str | None) -> None:
+    """Emergency: stop the machine at once, heaters off.
+
+    Beside the machine it goes to the agent and needs no ledger. With --from-ledger, the unit's operator or the
+    registrar orders it from anywhere: the unit's agent sees it within a block.
+    """
+    if address is None:
+        _say("halt", "the machine is halted; its job counts the copies not made as failed")
+        return
+    from printright.services import members
+
+    unit = parse_address(address)
+    async with Home.current().ledger(sending=True) as ledger:
+        receipt = await members.halt(ledger, unit)
+    result(
+        {"unit": unit, "tx": receipt.tx_hash, "gas": receipt.gas_used, "block": receipt.block_number},
+        f"unit {unit} is halted on the ledger since block {receipt.block_number}; its agent stops the machine when it"
+        " sees that",
+    )
+
+
+@verb(app)
+@click.argument("address")
+async def clear(address: str) -> None:
+    """End a halt that was ordered on the ledger. For the unit's operator, after a look at the machine."""
+    from printright.services import members
+
+    unit = parse_address(address)
+    async with Home.current().ledger(sending=True) as ledger:
+        receipt = await ledger.wait_final(await members.clear(ledger, unit))
+    result(
+        {"unit": unit, "tx": receipt.tx_hash, "gas": receipt.gas_used},
+        f"unit {unit} is cleared; `printright unit reset` beside the machine lets it work again",
+    )
+
+
+@verb(app)
+def reset() -> None:
+    """Let the machine work again after a halt: somebody has looked at it and reset it."""
+    _say("reset", "the machine answers and takes jobs again")

@@ -92,6 +92,7 @@ class ReleaseFacts:
     operator_roles: int
     active: bool
     attested: bool
+    halted: bool
     key_digest: bytes
     owner: Address
     withdrawn: bool
@@ -169,7 +170,7 @@ def decide(
         `request.digest(domain)`.
      4. The manifest shown is the one requested, and it is of the content that the terms are for.
      5. What the ledger shows is of this chain and contract.
-     6. The unit is enrolled, and attested where the terms ask for it.
+     6. The unit is enrolled, attested where the terms ask for it, and not halted.
      7. The key shown is the unit's registered unsealing key.
      8. The unit's operator is a maker: suspension counts at once.
      9. The design is published by the owner who signed the manifest, and is not withdrawn.
@@ -178,7 +179,7 @@ def decide(
     11. Its deadline is not over: after it the licensor may close the job and credit its copies.
     12. 6 to 11 hold in a final block too. Else SpendNotFinal is raised: the same request may be good later.
 
-    6 to 11 are asked of the newest block first, so that a unit retired a minute ago gets nothing while its retirement
+    6 to 11 are asked of the newest block first, so that a unit retired or halted a minute ago gets nothing while that
     is on its way to being final.
 
     What the contract checked when it took the copies (expiry, pause, revocation, allowed units) is not asked again:
@@ -225,6 +226,10 @@ def _check_facts(request: ShareRequest, package: PackageClaims, facts: ReleaseFa
         raise ReleaseRefused(f"unit {request.unit} is not enrolled", hint="its operator enrolls it")
     if request.terms.limits.attested_only and facts.attested is not True:
         raise ReleaseRefused(f"unit {request.unit} is not attested by its builder, as the license asks")
+    if facts.halted is not False:
+        raise ReleaseRefused(
+            f"unit {request.unit} is halted", hint="its operator clears it, after a look at the machine"
+        )
     # 7
     if facts.key_digest != keccak(request.unit_key):
         raise ReleaseRefused(f"the key shown is not the registered unsealing key of unit {request.unit}")

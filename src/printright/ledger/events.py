@@ -85,6 +85,17 @@ class UnitRetired(Event):
 
 
 @dataclass(frozen=True)
+class UnitHalted(Event):
+    unit: Address
+    by: Address
+
+
+@dataclass(frozen=True)
+class UnitCleared(Event):
+    unit: Address
+
+
+@dataclass(frozen=True)
 class DesignPublished(Event):
     content: ContentId
     owner: Address

@@ -142,6 +142,24 @@ class MayNotRetire(ContractRefused):
     next_step = "only its operator, its builder, the registrar or the unit itself can"
 
 
+class UnitIsHalted(ContractRefused):
+    reason = "registry: halted"
+    says = "the unit is halted"
+    next_step = "its operator clears it, after a look at the machine: `printright unit clear`"
+
+
+class MayNotHalt(ContractRefused):
+    reason = "registry: not allowed to halt"
+    says = "there is no such unit, or this account may not halt it"
+    next_step = "check the address; only its operator and the registrar can"
+
+
+class MayNotClear(ContractRefused):
+    reason = "registry: not allowed to clear"
+    says = "the unit is not halted, or this account does not operate it"
+    next_step = "check with `printright unit list`; only its operator can"
+
+
 class UnknownDesign(ContractRefused):
     reason = "designs: unknown"
     says = "no such design version was published"

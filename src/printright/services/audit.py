@@ -88,9 +88,10 @@ class _Audit:
             self._step()
         for address, unit in self._history.units.items():
             found = await self._ledger.call("unit", address, block=self._history.block)
-            same = (found.operator, found.active, found.profile, found.enrolment) == (
+            same = (found.operator, found.active, found.halted, found.profile, found.enrolment) == (
                 unit.operator,
                 unit.active,
+                unit.halted,
                 unit.profile,
                 unit.enrolment,
             )

@@ -42,6 +42,7 @@ class UnitHistory:
     key: bytes
     enrolment: int
     active: bool = True
+    halted: bool = False
     last_sequence: int = 0
 
 
@@ -163,6 +164,16 @@ def _(e: ev.UnitEnrolled, h: History) -> None:
 @_fold.register
 def _(e: ev.UnitRetired, h: History) -> None:
     h.units[e.unit].active = False
+
+
+@_fold.register
+def _(e: ev.UnitHalted, h: History) -> None:
+    h.units[e.unit].halted = True
+
+
+@_fold.register
+def _(e: ev.UnitCleared, h: History) -> None:
+    h.units[e.unit].halted = False
 
 
 @_fold.register

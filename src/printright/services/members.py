@@ -1,4 +1,4 @@
-"""Admit and suspend members; enroll, attest and retire the units that they operate."""
+"""Admit and suspend members; enroll, attest, halt, clear and retire the units that they operate."""
 
 from __future__ import annotations
 
@@ -100,6 +100,19 @@ async def retire(ledger: Ledger, unit: Address) -> Receipt:
     """End a unit's enrolment, as its operator, its builder, the registrar or the unit itself."""
     state = await ledger.call("unit", unit)
     return await ledger.send(f"retire:{unit}:{state.enrolment}", "retire_unit", unit)
+
+
+async def halt(ledger: Ledger, unit: Address) -> Receipt:
+    """Order a unit to stop at once, as its operator or the registrar.
+
+    Sent anew each time: the contract takes an alarm twice, and an emergency does not wait for a look at history.
+    """
+    return await ledger.send(f"halt:{unit}:{time.time_ns()}", "halt_unit", unit)
+
+
+async def clear(ledger: Ledger, unit: Address) -> Receipt:
+    """End a unit's halt, as its operator. What is halted again after this is another halt, and wants another look."""
+    return await ledger.send(f"clear:{unit}:{time.time_ns()}", "clear_unit", unit)
 
 
 async def sealing_key(ledger: Ledger, member: Address) -> bytes:

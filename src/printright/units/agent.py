@@ -13,8 +13,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass
-from enum import StrEnum
 
 from printright.domain.ids import Address, JobId, LicenseId
 from printright.domain.job import Outcome, job_id, split_runs
@@ -30,9 +28,11 @@ from printright.errors import (
 )
 from printright.ledger.port import Ledger, Receipt
 from printright.services.members import now_s, typed_domain
-from printright.units.driver import Driver, Progress
+from printright.units.driver import Driver, PrintEnd, Progress
+from printright.units.halts import Halts
 from printright.units.journal import JobEntry, JobJournal, JobJournalUnavailable, Stage
 from printright.units.keyring import DesignKeys
+from printright.units.operator import AgentSettings, JobView, Word
 from printright.units.report import Reporter
 from printright.units.shelf import LicenseShelf
 from printright.vault.package import UnlockedPackage
@@ -40,35 +40,6 @@ from printright.vault.package import UnlockedPackage
 log = logging.getLogger(__name__)
 
 RETRY_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-
-
-class Word(StrEnum):
-    """What the operator can say to a job that waits."""
-
-    CONTINUE = "continue"
-    FINISH = "finish"
-
-
-@dataclass(frozen=True)
-class AgentSettings:
-    """How this unit's operator works.
-
-    `clears_bed_itself`: the machine ejects finished parts, so that the next run of a job starts without the
-    operator's word.
-    """
-
-    clears_bed_itself: bool = False
-
-
-@dataclass(frozen=True)
-class JobView:
-    """A job with the progress of its current run: `fraction` 0 to 1, `eta_s` seconds or None while unknown."""
-
-    entry: JobEntry
-    title: str
-    fraction: float = 0.0
-    eta_s: float | None = None
-    lines_sent: int = 0
 
 
 class Agent:
@@ -83,6 +54,7 @@ class Agent:
         reporter: Reporter,
         journal: JobJournal,
         licenses: LicenseShelf,
+        halts: Halts,
         settings: AgentSettings,
     ) -> None:
         if ledger.address is None:
@@ -91,11 +63,12 @@ class Agent:
         self.driver = driver
         self._ledger, self._keys, self._reporter = ledger, keys, reporter
         self._journal, self._licenses, self._settings = journal, licenses, settings
+        self.halts = halts
         self._domain = typed_domain(ledger)
         self._wake = asyncio.Event()
         self._words: asyncio.Queue[tuple[Word, tuple[int, ...]]] = asyncio.Queue(maxsize=1)
         self._ordering = asyncio.Lock()
-        self._cancelled = False
+        self._cancelled = self._halting = False
         self._progress: Progress | None = None
 
     # What the operator asks -----------------------------------------------------------------------------------
@@ -105,10 +78,12 @@ class Agent:
     ) -> JobEntry:
         """Start a job of `quantity` copies; it is journalled, and nothing spent, when this returns.
 
-        1. no other job is open  2. the package is here, whole and signed  3. the copies are whole runs of the file
-        4. the license is for this unit. What the ledger alone can tell (copies, expiry ...), `start_job` tells.
+        The machine is not halted;  1. no other job is open  2. the package is here, whole and signed  3. the copies
+        are whole runs of the file  4. the license is for this unit. What the ledger alone can tell (copies, expiry
+        ...), `start_job` tells.
         `inspect`: the operator says which copies are good before the job is finished.
         """
+        self.halts.check()
         license = self._licenses.get(license_id)
         async with self._ordering:
             # 1
@@ -146,10 +121,25 @@ class Agent:
         await self._mark_cancelled()
         await self.driver.cancel()
 
-    async def halt(self) -> None:
-        """Emergency: stop the machine at once, heaters off. The open job is cancelled."""
+    async def halt(self, reason: str = "an emergency stop was ordered beside it") -> None:
+        """Emergency: stop the machine at once, heaters off. The open job is cancelled, and `reset` ends the halt."""
+        # In this order: nothing begins any more, the machine stops, and only then it is written down.
+        self.halts.begin(reason)
+        self._cancelled = self._halting = True
         await self.driver.halt()
+        await self.halts.keep()
         await self._mark_cancelled()
+
+    async def reset(self) -> None:
+        """The operator has looked at the machine after a halt, and reset it.
+
+        Raises Refused while the ledger halts the unit, LedgerUnavailable, MachineUnavailable where it does not answer.
+        """
+        if self.halts.reason:
+            await self.driver.connect()
+            await self.halts.end()
+            self._halting = False
+            self._wake.set()
 
     async def _mark_cancelled(self) -> None:
         entry = await asyncio.to_thread(self._journal.open_job)
@@ -163,6 +153,8 @@ class Agent:
     def say(self, word: Word, failed: tuple[int, ...] = ()) -> None:
         """The operator's word to a waiting job; with FINISH, the indexes of copies that are not good."""
         entry = self._journal.open_job()
+        if word is Word.CONTINUE:
+            self.halts.check()
         if entry is None or entry.stage is not Stage.WAITING:
             raise Misuse("no job is waiting for the operator", hint="see `printright job status`")
         if self._words.full():
@@ -200,7 +192,7 @@ class Agent:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            self._cancelled = entry.cancelled
+            self._cancelled = entry.cancelled or self._halting
             try:
                 await self._advance(entry)
                 attempt = 0
@@ -276,6 +268,9 @@ class Agent:
             self._journal.update, entry, stage=Stage.PRINTING, runs_begun=entry.runs_begun + 1, note=""
         )
         self._progress = None
+        if self._cancelled or self.halts.reason:
+            entry = await asyncio.to_thread(self._journal.update, entry, runs_begun=entry.runs_ended)
+            return entry if self._cancelled else await self._ask(entry, f"the machine is halted: {self.halts.reason}")
         try:
             outcome = await self.driver.print(
                 _chunks(package), total_bytes=package.details.size_bytes, on_progress=self._on_progress
@@ -288,6 +283,10 @@ class Agent:
             return await self._end_run(entry, Outcome.FAILED, f"the run failed: {error}; continue or finish")
         if outcome.completed:
             return await self._end_run(entry, Outcome.GOOD)
+        if outcome.end is PrintEnd.KILLED:
+            # What stopped the machine may be on fire: only a look at it ends that.
+            self.halts.begin(outcome.reason)
+            await self.halts.keep()
         return await self._end_run(entry, Outcome.FAILED, f"the run failed: {outcome.reason}; continue or finish")
 
     def _on_progress(self, progress: Progress) -> None:

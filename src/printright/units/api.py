@@ -14,9 +14,10 @@ from aiohttp import web
 from printright.domain.ids import JobId, LicenseId, bytes32
 from printright.domain.license import License
 from printright.errors import BadValue, Misuse, PrintrightError
-from printright.units.agent import Agent, JobView, Word
+from printright.units.agent import Agent
 from printright.units.journal import JobEntry
 from printright.units.offers import Offer, Offers
+from printright.units.operator import JobView, Word
 from printright.units.report import Reporter
 from printright.units.shelf import LicenseShelf
 
@@ -44,6 +45,7 @@ class AgentApi:
         app.router.add_post("/v1/resume", self.resume)
         app.router.add_post("/v1/cancel", self.cancel)
         app.router.add_post("/v1/halt", self.halt)
+        app.router.add_post("/v1/reset", self.reset)
         app.router.add_post("/v1/say", self.say)
         return app
 
@@ -61,6 +63,7 @@ class AgentApi:
                     "bed_c": machine.bed_c,
                     "bed_target_c": machine.bed_target_c,
                 },
+                "halted": {"reason": self._agent.halts.reason, "on_ledger": self._agent.halts.on_ledger},
                 "job": view_json(view) if view else None,
             }
         )
@@ -134,6 +137,11 @@ class AgentApi:
     async def halt(self, request: web.Request) -> web.Response:
         del request
         await self._agent.halt()
+        return web.json_response({})
+
+    async def reset(self, request: web.Request) -> web.Response:
+        del request
+        await self._agent.reset()
         return web.json_response({})
 
     async def say(self, request: web.Request) -> web.Response:

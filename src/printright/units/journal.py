@@ -84,6 +84,7 @@ _SCHEMA = f"""
 create table if not exists jobs ({", ".join(_COLUMNS)}, primary key (number));
 create unique index if not exists jobs_job on jobs (job) where stage != 'refused';
 create unique index if not exists jobs_sequence on jobs (sequence) where stage != 'refused';
+create table if not exists halt (one integer primary key check (one = 1), reason);
 """
 
 
@@ -150,6 +151,19 @@ class JobJournal:
             sets = ", ".join(f"{name} = ?" for name in names)
             self._db.execute(f"update jobs set {sets} where number = ?", [*row, entry.number])  # noqa: S608
         return replace(entry, **changes)
+
+    def halted(self) -> str:
+        """Why the machine is halted; empty where it is not."""
+        with self._mutex, self._trouble():
+            row = self._db.execute("select reason from halt").fetchone()
+        return str(row[0]) if row else ""
+
+    def keep_halt(self, reason: str) -> None:
+        """Write down why the machine is halted, or with an empty reason that it is not any more."""
+        with self._transaction():
+            self._db.execute("delete from halt")
+            if reason:
+                self._db.execute("insert into halt values (1, ?)", (reason,))
 
     def open_job(self) -> JobEntry | None:
         """The job that is not finished yet, or None."""

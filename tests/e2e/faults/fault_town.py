@@ -332,7 +332,8 @@ def town(folder: Path) -> Iterator[Town]:
         with printer:
             unit = new_home(
                 folder / "unit",
-                f'[unit]\nport = "{printer.port}"\nclears_bed_itself = false\n'
+                # The tests count what goes over the wire: the ledger is asked for a halt only where they want it.
+                f'[unit]\nport = "{printer.port}"\nclears_bed_itself = false\nhalt_check_s = 3600.0\n'
                 f'[store]\nupstream = ["{store_url}"]\n'
                 f'[custodians]\n"{key.address}" = "{custodian_url}"\n',
             )

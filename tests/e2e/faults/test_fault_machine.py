@@ -61,6 +61,8 @@ def test_a_printer_that_fails_in_mid_print_costs_that_run(
         broken.stop()
         with Simulator(KEEP, link=link) as mended:
             shift.printer = mended
+            # After a stop by its own firmware, somebody has to look at the machine first: test_fault_halt.
+            client.post("/v1/reset", {})
             shift.say(client, job)
             job = shift.close()
             mended.firmware.transcript[:0] = first

@@ -50,6 +50,7 @@ FACTS = ReleaseFacts(
     operator_roles=int(Role.MAKER),
     active=True,
     attested=True,
+    halted=False,
     key_digest=keccak(KEY),
     owner=OWNER,
     withdrawn=False,
@@ -107,6 +108,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "facts of another contract": (changed("view", domain=TypedDomain(31337, STRANGER)), "another chain"),
     "a retired unit": (ledger(active=False), "not enrolled"),
     "an unattested unit": (ledger(attested=False), "not attested"),
+    "a halted unit": (ledger(halted=True), "is halted"),
     "another key registered": (ledger(key_digest=keccak(OTHER_KEY)), "registered unsealing key"),
     "no key registered": (ledger(key_digest=bytes(32)), "registered unsealing key"),
     "another key shown": (changed("request", unit_key=OTHER_KEY), "registered unsealing key"),
@@ -181,6 +183,7 @@ ANY_FACTS = st.builds(
     operator_roles=st.integers(0, 15),
     active=st.booleans(),
     attested=st.booleans(),
+    halted=st.sampled_from([False, False, True]),
     key_digest=DIGESTS,
     owner=ADDRESSES,
     withdrawn=st.booleans(),
@@ -207,6 +210,7 @@ def all_good(facts: ReleaseFacts, owner: Address, now_s: int) -> bool:
     return (
         facts.active
         and facts.attested
+        and not facts.halted
         and facts.key_digest == keccak(KEY)
         and facts.operator != ZERO_ADDRESS
         and bool(facts.operator_roles & Role.MAKER)
@@ -268,8 +272,9 @@ def test_truthy_is_not_true() -> None:
             with pytest.raises(ReleaseRefused):
                 decide(**ledger(**{name: value}))
     for value in (0, None, ""):
-        with pytest.raises(ReleaseRefused):
-            decide(**ledger(withdrawn=value))
+        for name in ("withdrawn", "halted"):
+            with pytest.raises(ReleaseRefused):
+                decide(**ledger(**{name: value}))
 
 
 def test_attestation_counts_only_where_the_terms_ask_for_it() -> None:

@@ -24,7 +24,7 @@ from printright.units.driver import (
 from printright.units.drivers.checksum import checksum
 from printright.units.drivers.marlin_job import Job, Stage
 from printright.units.drivers.marlin_reply import capability, fatal, firmware_name
-from printright.units.drivers.marlin_sender import MarlinSender, Patience
+from printright.units.drivers.marlin_sender import HALT, MarlinSender, Patience
 from printright.units.drivers.marlin_wire import Wire
 from printright.units.drivers.serial_port import SerialPort, Unplugged
 from printright.units.guard import Guard
@@ -65,18 +65,25 @@ class MarlinDriver(Driver):
         self._window_bytes, self._connect_timeout_s = window_bytes, connect_timeout_s
         self._patience = patience or Patience()
         self._sender: MarlinSender | None = None
+        self._opened: SerialPort | None = None
+        self._halts = 0
         self._job: Job | None = None
 
     async def connect(self) -> Capabilities:
         """Take the port, greet the firmware and learn what it can do. Raises MachineUnavailable, AlreadyRunning."""
         if self._sender is not None:
             await self.close()
-        port = await asyncio.to_thread(SerialPort, self._port_name, self._baud)
+        halts = self._halts
+        port = self._opened = await asyncio.to_thread(SerialPort, self._port_name, self._baud)
         try:
             greeting = await asyncio.to_thread(_greet, port, self._connect_timeout_s)
+            if self._halts != halts:
+                raise MachineUnavailable("an emergency stop was ordered while the machine was being connected")
         except BaseException:
             port.close()
             raise
+        finally:
+            self._opened = None
         wire = Wire(first=2, numbered_ok=greeting.numbered_ok, window_bytes=self._window_bytes)
         reports = greeting.capabilities.get("AUTOREPORT_TEMP", False)
         self._sender = MarlinSender(port, wire, self._patience, autoreport=reports)
@@ -162,7 +169,11 @@ class MarlinDriver(Driver):
 
     async def halt(self) -> None:
         """See Driver. M112 goes out at once, between two lines; the port is closed."""
-        sender = self._sender
+        self._halts += 1
+        sender, opened = self._sender, self._opened
+        if opened is not None:
+            with suppress(Unplugged):
+                opened.write(HALT)
         if sender is None or not sender.alive:
             return
         sender.halt()

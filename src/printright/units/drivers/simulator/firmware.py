@@ -37,7 +37,7 @@ class FirmwareSettings:
 
     `numbered_ok`: `ok N12 P15 B3` instead of `ok` (ADVANCED_OK). `emergency_parser`: M112, M108 and M410 act at
     once, whatever keeps the machine. `ok_after_resend`: as Marlin 1.x did. `busy_s`: how often it says that it is
-    busy, 0 for never.
+    busy, 0 for never. `homing_s`: how long homing takes, in the machine's own time.
     """
 
     time_scale: float = inf
@@ -46,6 +46,7 @@ class FirmwareSettings:
     ok_after_resend: bool = False
     autoreport: bool = True
     busy_s: float = 2.0
+    homing_s: float = 6.0
     rx_bytes: int = 128
     keep_transcript: bool = False
 
@@ -85,7 +86,7 @@ class Firmware:
         scale = self._settings.time_scale
         self.nozzle = Heater(3.0, scale)
         self.bed = Heater(1.0, scale)
-        self.motion = None if isinf(scale) else Motion(scale)
+        self.motion = None if isinf(scale) else Motion(scale, self._settings.homing_s)
         self.fan = 0
         self._rx = b""
         self._last = 0

@@ -7,7 +7,6 @@ from collections import deque
 from math import atan2, hypot, tau
 
 PLANNER_MOVES = 16
-HOMING_S = 6.0
 
 _PARAMETER = re.compile(rb"([A-Z])(-?[0-9]*\.?[0-9]+|-?[0-9]+\.)")
 
@@ -15,8 +14,8 @@ _PARAMETER = re.compile(rb"([A-Z])(-?[0-9]*\.?[0-9]+|-?[0-9]+\.)")
 class Motion:
     """The head's place in millimeters, and when the moves that were accepted will be done."""
 
-    def __init__(self, time_scale: float) -> None:
-        self._scale = time_scale
+    def __init__(self, time_scale: float, homing_s: float) -> None:
+        self._scale, self._homing_s = time_scale, homing_s
         self.xyze = [0.0, 0.0, 0.0, 0.0]
         self._feed_mm_s = 25.0
         self._relative = self._e_relative = False
@@ -52,7 +51,7 @@ class Motion:
                 self._set(values)
             case b"G28":
                 self._set(dict.fromkeys([n for n in (b"X", b"Y", b"Z") if n in values] or [b"X", b"Y", b"Z"], 0.0))
-                self.wait(HOMING_S, now_s)
+                self.wait(self._homing_s, now_s)
             case _:
                 self._move(word, values, now_s)
 
