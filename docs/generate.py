@@ -125,8 +125,10 @@ def settings_page() -> str:
         "# Settings\n\n",
         NOTE,
         "\n`printright.toml` in a participant's home. It is read once, when a command starts; a setting that is unknown"
-        " or has another type refuses to start. Two environment variables stand above it: `PRINTRIGHT_HOME` names"
-        " the home where `--home` does not, `PRINTRIGHT_PASSWORD_FILE` the file with the keystores' password.\n",
+        " or has another type refuses to start. Environment variables stand above it: `PRINTRIGHT_HOME` names"
+        " the home where `--home` does not, `PRINTRIGHT_PASSWORD_FILE` the file with the keystores' password,"
+        " `PRINTRIGHT_AGENT` the agent that an operator's command talks to (the path of its socket, or"
+        " `http://127.0.0.1:PORT`), `PRINTRIGHT_TOKEN_FILE` the file with the operator's token for it.\n",
     ]
     tables = dict(settings_tables())
     for name, struct in tables.items():

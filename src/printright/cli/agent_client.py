@@ -1,15 +1,28 @@
-"""Talk to the agent on its Unix socket. Standard library only: an operator's command should not wait for imports."""
+"""Talk to an agent, on its Unix socket or its port. Standard library only: a command should not wait for imports."""
 
 from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
+import tomllib
+import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from printright.errors import BadValue, CouldNotCheck, MachineUnavailable, Misuse, NotMine, PrintrightError, Refused
+from printright.cli.output import home_folder
+from printright.errors import (
+    BadSettings,
+    BadValue,
+    CouldNotCheck,
+    MachineUnavailable,
+    Misuse,
+    NotMine,
+    PrintrightError,
+    Refused,
+)
 
 _CLASS_OF = {1: PrintrightError, 2: Misuse, 3: Refused, 4: CouldNotCheck, 5: NotMine}
 TIMEOUT_S = 60.0
@@ -17,7 +30,7 @@ TIMEOUT_S = 60.0
 
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path) -> None:
-        super().__init__("agent", timeout=TIMEOUT_S)
+        super().__init__("localhost", timeout=TIMEOUT_S)
         self._path = path
 
     def connect(self) -> None:
@@ -27,10 +40,23 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class AgentClient:
-    """JSON requests to the agent of the unit whose home this is."""
+    """JSON requests to an agent: that of a home, or the one at `agent`, a socket's path or http://127.0.0.1:port."""
 
-    def __init__(self, home: Path) -> None:
-        self._socket = home / "agent.sock"
+    def __init__(self, home: Path, agent: str = "", token: str = "") -> None:
+        self._url = urllib.parse.urlsplit(agent) if agent.startswith("http://") else None
+        self._socket = Path(agent) if agent and not self._url else home / "agent.sock"
+        self._where = agent or str(self._socket)
+        self._headers = {"Content-Type": "application/json"}
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
+
+    @classmethod
+    def current(cls) -> AgentClient:
+        """The agent that PRINTRIGHT_AGENT names, with the token in PRINTRIGHT_TOKEN_FILE; else that of the home."""
+        home = home_folder()
+        agent = os.environ.get("PRINTRIGHT_AGENT", "") or _socket_of(home)
+        token_file = os.environ.get("PRINTRIGHT_TOKEN_FILE")
+        return cls(home, agent, read_token(Path(token_file)) if token_file else "")
 
     def get(self, path: str) -> Any:
         return self._request("GET", path, None)
@@ -65,20 +91,25 @@ class AgentClient:
 
     def _broken_off(self) -> MachineUnavailable:
         return MachineUnavailable(
-            f"the agent on {self._socket} ended in the middle of its answer",
+            f"the agent on {self._where} ended in the middle of its answer",
             hint="start it again: `printright unit run` with the same --home; then see `printright job status`",
         )
 
-    def _open(self, method: str, path: str, body: Any) -> tuple[_UnixConnection, http.client.HTTPResponse]:
-        connection = _UnixConnection(self._socket)
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._url is None:
+            return _UnixConnection(self._socket)
+        return http.client.HTTPConnection(self._url.hostname or "", self._url.port, timeout=TIMEOUT_S)
+
+    def _open(self, method: str, path: str, body: Any) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        connection = self._connection()
         payload = None if body is None else json.dumps(body)
         try:
-            connection.request(method, path, payload, {"Content-Type": "application/json"})
+            connection.request(method, path, payload, self._headers)
             response = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise MachineUnavailable(
-                f"the agent does not answer on {self._socket}: {error}",
+                f"the agent does not answer on {self._where}: {error}",
                 hint="is it running? `printright unit run` with the same --home",
             ) from None
         if response.status >= 400:
@@ -90,3 +121,23 @@ class AgentClient:
             except (ValueError, KeyError, TypeError):
                 raise BadValue(f"the agent answered {response.status}") from None
         return connection, response
+
+
+def read_token(path: Path) -> str:
+    """An operator's token. Raises BadSettings for a file that others may read, or none."""
+    try:
+        with path.open() as file:
+            if os.fstat(file.fileno()).st_mode & 0o077:
+                raise BadSettings(f"others may read the token in {path}", hint=f"chmod 600 {path}")
+            return file.read().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSettings(f"the token file cannot be read: {error}") from None
+
+
+def _socket_of(home: Path) -> str:
+    # By the settings alone, without checking them all: this stands before every operator's command.
+    try:
+        unit = tomllib.loads((home / "printright.toml").read_text()).get("unit", {})
+        return str(home / unit["api_socket"]) if "api_socket" in unit else ""
+    except (OSError, ValueError, AttributeError, TypeError):
+        return ""

@@ -14,19 +14,24 @@ from printright.ledger.evm import open_ledger
 from printright.services.members import typed_domain
 from printright.units.agent import Agent
 from printright.units.api import AgentApi, serve_api
+from printright.units.door import DoorSettings
 from printright.units.halts import Halts, HaltSettings
 from printright.units.journal import JobJournal
 from printright.units.keyring import DesignKeys
 from printright.units.offers import Offers
 from printright.units.operator import AgentSettings
+from printright.units.operators import Operators
 from printright.units.report import Reporter
 from printright.units.shelf import LicenseShelf
 from printright.vault.keys import LedgerKey, UnsealingKey
 from printright.vault.store import Store
 
 
-async def run_agent(home: Home, settings: UnitSettings, *, ready: Callable[[str], None]) -> None:
-    """Open the journal, the ledger and the machine, in this order, and work. `ready` gets the unit's address."""
+async def run_agent(home: Home, settings: UnitSettings, *, ready: Callable[[str, int | None], None]) -> None:
+    """Open the journal, the ledger and the machine, in this order, and work.
+
+    `ready` gets the unit's address and the API's port.
+    """
     unit_key, unsealing_key = home.ledger_key(), home.unsealing_key()
     store = home.store()
     with closing(JobJournal(home.folder / "jobs.sqlite")) as journal:
@@ -40,7 +45,7 @@ async def _work(
     unsealing_key: UnsealingKey,
     store: Store,
     journal: JobJournal,
-    ready: Callable[[str], None],
+    ready: Callable[[str, int | None], None],
 ) -> None:
     async with (
         open_ledger(home.network(), signer=unit_key, journal=home.folder / "ledger-journal.sqlite") as ledger,
@@ -71,8 +76,12 @@ async def _work(
             await driver.connect()
         try:
             api = AgentApi(agent, Offers(ledger, keys, licenses, agent.unit), reporter, licenses)
-            async with serve_api(api, home.folder / "agent.sock"):
-                ready(agent.unit)
+            socket = home.folder / settings.api_socket
+            where = DoorSettings(
+                socket, socket.parent != home.folder, settings.api_port, tuple(map(str.lower, settings.api_hosts))
+            )
+            async with serve_api(api, Operators(home.folder / "operators.toml"), where) as port:
+                ready(agent.unit, port)
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(agent.run())
                     tasks.create_task(agent.halts.watch(agent.halt, agent.cancel))

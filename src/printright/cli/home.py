@@ -4,6 +4,7 @@ printright.toml   settings, see `Settings`          licenses/   licenses granted
 network.toml      the network file                  received/   licenses that this unit may use
 keys/             keystores                         designs/    designs published by this member
 store/            encrypted packages, by digest     ledger-journal.sqlite, jobs.sqlite, release.log, agent.sock
+operators.toml    who may use this unit's agent
 """
 
 from __future__ import annotations
@@ -77,8 +78,20 @@ class UnitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         float, Meta(description="After so long without an answer from the ledger a print is canceled, s; 0: it goes on")
     ] = 0.0
     clears_bed_itself: Annotated[
-        bool, Meta(description="The machine ejects parts, so that the next run of a job starts without the operator")
+        bool,
+        Meta(description="The machine ejects finished parts: a bed is clear after a good run without anybody's word"),
     ] = False
+    api_socket: Annotated[
+        str,
+        Meta(description="The agent's Unix socket, from the home; one elsewhere is open to other accounts"),
+    ] = "agent.sock"
+    api_port: Annotated[
+        int | None,
+        Meta(description="TCP port on loopback for operators with tokens; 0 takes a free one"),
+    ] = None
+    api_hosts: Annotated[
+        tuple[str, ...], Meta(description="Names under which a proxy in front reaches that port, without port numbers")
+    ] = ()
 
 
 class CustodianSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

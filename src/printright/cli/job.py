@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from printright.cli.agent_client import AgentClient
-from printright.cli.output import home_folder, noun, result, table, verb, wants_json
+from printright.cli.output import noun, result, table, verb, wants_json
 from printright.errors import BadValue, Refused
 
 app = noun("Print licensed copies on a unit, from its operator's side.")
@@ -18,7 +18,7 @@ app = noun("Print licensed copies on a unit, from its operator's side.")
 @verb(app, "list")
 def list_offers() -> None:
     """The jobs that this unit may print: every license, with the copies left for it."""
-    offers = AgentClient(home_folder()).get("/v1/offers")
+    offers = AgentClient.current().get("/v1/offers")
     rows = [
         {
             "license": offer["license"]["id"],
@@ -41,19 +41,25 @@ def list_offers() -> None:
 @click.option("--quantity", default=1, show_default=True, help="How many copies.")
 @click.option("--customer", default="", help="Goes into the parts' serial numbers.")
 @click.option("--inspect", is_flag=True, help="Wait for your verdict on the parts before the job is finished.")
+@click.option("--bed-is-clear", is_flag=True, help="Your word that nothing lies on the bed: the first run starts.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Stay and show the progress.")
-def start(license: str, quantity: int, customer: str, inspect: bool, wait: bool) -> None:
-    """Spend copies of LICENSE (its id, a unique beginning of it, or its title) and print them."""
-    client = AgentClient(home_folder())
+def start(license: str, quantity: int, customer: str, inspect: bool, bed_is_clear: bool, wait: bool) -> None:
+    """Spend copies of LICENSE (its id, a unique beginning of it, or its title) and print them.
+
+    On a bed that is not known to be clear the job waits, and nothing is spent, until `printright unit bed-clear`.
+    """
+    client = AgentClient.current()
     order = {
         "license": license if len(license) == 64 else _complete(client, license),
         "quantity": quantity,
         "customer": customer,
         "inspect": inspect,
+        "bed_is_clear": bed_is_clear,
     }
     entry = client.post("/v1/jobs", order)
     if not wait:
-        result(entry, f"job {entry['job']} is started; see `printright job status`")
+        waits = f" and waits: {entry['note']}" if entry["note"] else ""
+        result(entry, f"job {entry['job']} is ordered{waits}; see `printright job status`")
         return
     _watch(client, entry["job"])
 
@@ -74,7 +80,7 @@ def _complete(client: AgentClient, beginning: str) -> str:
 @click.option("--watch", is_flag=True, help="Stay and show the progress.")
 def status(job: str, watch: bool) -> None:
     """The open job, or one by its id."""
-    client = AgentClient(home_folder())
+    client = AgentClient.current()
     if watch:
         _watch(client, job)
         return
@@ -109,6 +115,9 @@ def _describe(view: dict[str, Any]) -> str:
     lines = [f"job {view['job']}: {view['title']}, {view['quantity']} copies, {view['stage']} ({view['fraction']:.0%})"]
     if good or failed:
         lines += [f"{good} good, {failed} failed"]
+    if view["operator"]:
+        for_what = f" for {view['reference']}" if view["reference"] else ""
+        lines += [f"ordered by {view['operator']}{for_what}"]
     if view["note"]:
         lines += [view["note"]]
     if view["stage"] == "finished" and good:
@@ -117,7 +126,7 @@ def _describe(view: dict[str, Any]) -> str:
 
 
 def _post(path: str, body: dict[str, Any], text: str) -> None:
-    AgentClient(home_folder()).post(path, body)
+    AgentClient.current().post(path, body)
     result({"done": path}, text)
 
 
@@ -141,7 +150,7 @@ def cancel() -> None:
 
 @verb(app, "continue")
 def continue_() -> None:
-    """Tell a waiting job that the bed is clear: the next run starts."""
+    """Tell a waiting job that the bed is clear: its next run starts."""
     _post("/v1/say", {"word": "continue"}, "the next run starts")
 
 
@@ -159,8 +168,8 @@ def finish(failed: str) -> None:
 @verb(app)
 def history() -> None:
     """All jobs of this unit, the newest first."""
-    rows = AgentClient(home_folder()).get("/v1/jobs")
-    result(rows, table(rows, "job", "quantity", "stage", "outcomes", "note", empty="no jobs yet"))
+    rows = AgentClient.current().get("/v1/jobs")
+    result(rows, table(rows, "job", "operator", "quantity", "stage", "outcomes", "note", empty="no jobs yet"))
 
 
 @verb(app)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from printright.cli.home import Home, parse_address
-from printright.cli.output import home_folder, noun, read_json, result, table, verb
+from printright.cli.output import noun, read_json, result, table, verb
 from printright.errors import BadValue
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def import_license(file: Path) -> None:
     """Hand a license file to this unit's agent, which fetches the package ahead."""
     from printright.cli.agent_client import AgentClient
 
-    offer = AgentClient(home_folder()).post("/v1/licenses", read_json(file))
+    offer = AgentClient.current().post("/v1/licenses", read_json(file))
     result(offer, f"license {offer['license']['id']}: {offer['available']} copies for this unit {offer['note']}")
 
 

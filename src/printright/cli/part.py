@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from printright.cli.home import Home, network_option, parse_address, reading_ledger
-from printright.cli.output import home_folder, noun, result, verb
+from printright.cli.output import noun, result, verb
 from printright.errors import Misuse, PartRefused
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def labels(job: str | None, out: Path | None, terminal: bool) -> None:
 
     from printright.cli.agent_client import AgentClient
 
-    client = AgentClient(home_folder())
+    client = AgentClient.current()
     rows = client.get(f"/v1/jobs/{_finished(client, job)}/labels")
     for row in rows:
         if out is not None:

@@ -1,9 +1,10 @@
-"""printright unit: create, show, request, attest, enroll, retire, list, run, simulate, status, halt, clear, reset."""
+"""printright unit: create, show, request, attest, enroll, retire, list, run, simulate, status, halt, bed-clear ..."""
 
 from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import click
 from printright.cli.home import Home, parse_address
 from printright.cli.output import home_folder, noun, read_json, result, table, verb
 from printright.cli.setup import create_home, key_options
+from printright.cli.unit_operator import operators
 from printright.errors import BadSettings
 
 app = noun("Create, enroll, attest and run the agent of a machine.")
@@ -171,9 +173,12 @@ async def run() -> None:
     settings = home.settings()
     if settings.unit is None:
         raise BadSettings(f"{home.settings_path} has no [unit]", hint="a unit's folder is made by `unit create`")
-    await run_agent(
-        home, settings.unit, ready=lambda unit: result({"unit": unit}, f"the agent of unit {unit} is ready")
-    )
+
+    def ready(unit: str, port: int | None) -> None:
+        where = "" if port is None else f", for operators with tokens at http://127.0.0.1:{port}"
+        result({"unit": unit, "api_port": port}, f"the agent of unit {unit} is ready{where}")
+
+    await run_agent(home, settings.unit, ready=ready)
 
 
 @verb(app)
@@ -197,8 +202,8 @@ def status() -> None:
     """What the machine and its open job are doing."""
     from printright.cli.agent_client import AgentClient
 
-    data = AgentClient(home_folder()).get("/v1/status")
-    machine, job = data["machine"], data["job"]
+    data = AgentClient.current().get("/v1/status")
+    machine, job, bed, loaded = data["machine"], data["job"], data["bed"], data["loaded"]
     lines = [f"unit {data['unit']}: {machine['state']}"]
     if data["halted"]["reason"]:
         lines += [f"HALTED: {data['halted']['reason']}; look at the machine, reset it, then `printright unit reset`"]
@@ -206,6 +211,9 @@ def status() -> None:
         lines += ["halted on the ledger: its operator ends that with `printright unit clear`"]
     for heater in ("nozzle", "bed"):
         lines += [f"{heater} {machine[f'{heater}_c']:.0f} of {machine[f'{heater}_target_c']:.0f} °C"]
+    said = f" by the word of {bed['by']}" if bed["by"] else ""
+    lines += [f"the bed is {'clear' if bed['clear'] else 'not known to be clear'}{said}"]
+    lines += [f"loaded: {' '.join(filter(None, (loaded['material'], loaded['color']))) or 'nobody said what'}"]
     if job:
         lines += [f"job {job['job']}: {job['title']}, {job['stage']}, {job['fraction']:.0%} {job['note']}"]
     else:
@@ -213,10 +221,10 @@ def status() -> None:
     result(data, "\n".join(lines))
 
 
-def _say(verb_name: str, text: str) -> None:
+def _say(verb_name: str, text: str, body: dict[str, Any] | None = None) -> None:
     from printright.cli.agent_client import AgentClient
 
-    AgentClient(home_folder()).post(f"/v1/{verb_name}", {})
+    AgentClient.current().post(f"/v1/{verb_name}", body or {})
     result({"done": verb_name}, text)
 
 
@@ -262,3 +270,36 @@ async def clear(address: str) -> None:
 def reset() -> None:
     """Let the machine work again after a halt: somebody has looked at it and reset it."""
     _say("reset", "the machine answers and takes jobs again")
+
+
+@verb(app, "bed-clear")
+def bed_clear() -> None:
+    """Say that the bed is clear. A job that waits for just that goes on; otherwise the next order begins at once."""
+    _say("bed", "the bed is clear", {"clear": True})
+
+
+@verb(app)
+@click.option("--material", required=True, help="As on licenses: PLA, PETG ...")
+@click.option("--color", default="", help="For people.")
+def load(material: str, color: str) -> None:
+    """Say which material is in the machine now. A queue gives it what fits."""
+    _say("load", f"loaded: {material} {color}".rstrip(), {"material": material, "color": color})
+
+
+@verb(app)
+def unload() -> None:
+    """Say that no material is in the machine."""
+    _say("load", "nothing is loaded", {})
+
+
+@verb(app, "log")
+def show_log() -> None:
+    """What the operators did at this unit, the newest first: who continued, cancelled, cleared the bed ..."""
+    from printright.cli.agent_client import AgentClient
+
+    acts = AgentClient.current().get("/v1/acts")
+    rows = [{**act, "when": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(act["at_s"]))} for act in acts]
+    result(acts, table(rows, "when", "operator", "what", "job", empty="nothing yet"))
+
+
+app.add_command(operators, "operator")

@@ -1,28 +1,53 @@
-"""The agent's door for its operator: JSON over HTTP on a Unix socket that only the operator's account can open."""
+"""The agent's API for its operators and their programs: JSON over HTTP, on a Unix socket and, if wanted, on loopback.
+
+Who may do what stands in `ROUTES`, who is who in `operators`, and how it is found out in `door`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
+from contextlib import AbstractAsyncContextManager
+from dataclasses import asdict
 from typing import Any
 
 from aiohttp import web
 
-from printright.domain.ids import JobId, LicenseId, bytes32
+from printright.domain.ids import JobId, bytes32
 from printright.domain.license import License
-from printright.errors import BadValue, Misuse, PrintrightError
+from printright.errors import BadValue, Misuse
 from printright.units.agent import Agent
+from printright.units.door import KNOWN_AS, MAX_BODY_BYTES, OPERATOR, Door, DoorSettings
 from printright.units.journal import JobEntry
 from printright.units.offers import Offer, Offers
 from printright.units.operator import JobView, Word
+from printright.units.operators import Operators, Permission
+from printright.units.order import Order
 from printright.units.report import Reporter
 from printright.units.shelf import LicenseShelf
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 WATCH_INTERVAL_S = 0.2
+# A label holds the part's secret code: whoever may print may have it. Everybody may stop a machine that burns.
+ROUTES: dict[tuple[str, str], tuple[Permission, str]] = {
+    ("GET", "/v1/status"): (Permission.VIEW, "status"),
+    ("GET", "/v1/offers"): (Permission.VIEW, "offers"),
+    ("POST", "/v1/licenses"): (Permission.PRINT, "add_license"),
+    ("GET", "/v1/jobs"): (Permission.VIEW, "jobs"),
+    ("POST", "/v1/jobs"): (Permission.PRINT, "order"),
+    ("GET", "/v1/jobs/{job}"): (Permission.VIEW, "job"),
+    ("GET", "/v1/jobs/{job}/watch"): (Permission.VIEW, "watch"),
+    ("GET", "/v1/jobs/{job}/labels"): (Permission.PRINT, "labels"),
+    ("GET", "/v1/orders/{key}"): (Permission.VIEW, "ordered"),
+    ("POST", "/v1/pause"): (Permission.CONTROL, "pause"),
+    ("POST", "/v1/resume"): (Permission.CONTROL, "resume"),
+    ("POST", "/v1/cancel"): (Permission.CONTROL, "cancel"),
+    ("POST", "/v1/halt"): (Permission.VIEW, "halt"),
+    ("POST", "/v1/reset"): (Permission.CONTROL, "reset"),
+    ("POST", "/v1/say"): (Permission.CONTROL, "say"),
+    ("POST", "/v1/bed"): (Permission.CONTROL, "bed"),
+    ("POST", "/v1/load"): (Permission.CONTROL, "load"),
+    ("GET", "/v1/acts"): (Permission.VIEW, "acts"),
+}
 
 
 class AgentApi:
@@ -31,27 +56,15 @@ class AgentApi:
     def __init__(self, agent: Agent, offers: Offers, reporter: Reporter, licenses: LicenseShelf) -> None:
         self._agent, self._offers, self._reporter, self._licenses = agent, offers, reporter, licenses
 
-    def application(self) -> web.Application:
-        app = web.Application(middlewares=[_errors], client_max_size=1 << 20)
-        app.router.add_get("/v1/status", self.status)
-        app.router.add_get("/v1/offers", self.offers)
-        app.router.add_post("/v1/licenses", self.add_license)
-        app.router.add_get("/v1/jobs", self.jobs)
-        app.router.add_post("/v1/jobs", self.order)
-        app.router.add_get("/v1/jobs/{job}", self.job)
-        app.router.add_get("/v1/jobs/{job}/watch", self.watch)
-        app.router.add_get("/v1/jobs/{job}/labels", self.labels)
-        app.router.add_post("/v1/pause", self.pause)
-        app.router.add_post("/v1/resume", self.resume)
-        app.router.add_post("/v1/cancel", self.cancel)
-        app.router.add_post("/v1/halt", self.halt)
-        app.router.add_post("/v1/reset", self.reset)
-        app.router.add_post("/v1/say", self.say)
+    def application(self, door: Door) -> web.Application:
+        app = web.Application(middlewares=[door.middleware], client_max_size=MAX_BODY_BYTES)
+        for (method, path), (_, name) in ROUTES.items():
+            app.router.add_route(method, path, getattr(self, name))
         return app
 
     async def status(self, request: web.Request) -> web.Response:
-        del request
         view = await asyncio.to_thread(self._agent.view)
+        bed, loaded = await asyncio.to_thread(lambda: (self._agent.bed(), self._agent.loaded()))
         machine = self._agent.driver.status()
         return web.json_response(
             {
@@ -64,7 +77,10 @@ class AgentApi:
                     "bed_target_c": machine.bed_target_c,
                 },
                 "halted": {"reason": self._agent.halts.reason, "on_ledger": self._agent.halts.on_ledger},
+                "bed": {**asdict(bed), "clear": await asyncio.to_thread(self._agent.bed_is_clear)},
+                "loaded": asdict(loaded),
                 "job": view_json(view) if view else None,
+                "you": {"name": request[OPERATOR], "permissions": sorted(request[KNOWN_AS].permissions)},
             }
         )
 
@@ -82,14 +98,15 @@ class AgentApi:
         return web.json_response([entry_json(entry) for entry in entries])
 
     async def order(self, request: web.Request) -> web.Response:
-        body = await _body(request)
-        try:
-            license_id = LicenseId(bytes32(str(body["license"]), "license"))
-            quantity, customer = int(body["quantity"]), str(body.get("customer", ""))
-        except (KeyError, TypeError, ValueError) as error:
-            raise BadValue(f"an order names license and quantity: {error}") from None
-        entry = await self._agent.order(license_id, quantity, customer=customer, inspect=body.get("inspect") is True)
-        return web.json_response(entry_json(entry), status=201)
+        order = Order.from_json(await _body(request), request[OPERATOR])
+        return web.json_response(entry_json(await self._agent.order(order)), status=201)
+
+    async def ordered(self, request: web.Request) -> web.Response:
+        """The job that was ordered under a key: for whoever did not get the answer to the order."""
+        view = await asyncio.to_thread(self._agent.ordered, request.match_info["key"])
+        if view is None:
+            raise web.HTTPNotFound
+        return web.json_response(view_json(view))
 
     async def job(self, request: web.Request) -> web.Response:
         return web.json_response(view_json(await self._view(request)))
@@ -120,28 +137,23 @@ class AgentApi:
         )
 
     async def pause(self, request: web.Request) -> web.Response:
-        del request
-        await self._agent.pause()
+        await self._agent.pause(request[OPERATOR])
         return web.json_response({})
 
     async def resume(self, request: web.Request) -> web.Response:
-        del request
-        await self._agent.resume()
+        await self._agent.resume(request[OPERATOR])
         return web.json_response({})
 
     async def cancel(self, request: web.Request) -> web.Response:
-        del request
-        await self._agent.cancel()
+        await self._agent.cancel(request[OPERATOR])
         return web.json_response({})
 
     async def halt(self, request: web.Request) -> web.Response:
-        del request
-        await self._agent.halt()
+        await self._agent.halt(operator=request[OPERATOR])
         return web.json_response({})
 
     async def reset(self, request: web.Request) -> web.Response:
-        del request
-        await self._agent.reset()
+        await self._agent.reset(request[OPERATOR])
         return web.json_response({})
 
     async def say(self, request: web.Request) -> web.Response:
@@ -151,8 +163,26 @@ class AgentApi:
             failed = tuple(int(index) for index in body.get("failed", []))
         except (KeyError, TypeError, ValueError) as error:
             raise BadValue(f"a word is continue or finish: {error}") from None
-        self._agent.say(word, failed)
+        self._agent.say(word, failed, request[OPERATOR])
         return web.json_response({})
+
+    async def bed(self, request: web.Request) -> web.Response:
+        if (await _body(request)) != {"clear": True}:
+            raise BadValue('the word about the bed is {"clear": true}')
+        self._agent.bed_cleared(request[OPERATOR])
+        return web.json_response({})
+
+    async def load(self, request: web.Request) -> web.Response:
+        body = await _body(request)
+        if set(body) - {"material", "color"}:
+            raise BadValue("what is loaded is a material and a color")
+        loaded = self._agent.load(str(body.get("material") or ""), str(body.get("color") or ""), request[OPERATOR])
+        return web.json_response(asdict(loaded))
+
+    async def acts(self, request: web.Request) -> web.Response:
+        del request
+        rows = await asyncio.to_thread(self._agent.acts)
+        return web.json_response([{**asdict(act), "job": job.hex()} for act, job in rows])
 
     async def _view(self, request: web.Request) -> JobView:
         text = request.match_info["job"]
@@ -185,6 +215,10 @@ def entry_json(entry: JobEntry) -> dict[str, Any]:
         "runs_ended": entry.runs_ended,
         "note": entry.note,
         "ordered_at_s": entry.ordered_at_s,
+        "spent": entry.is_spent,
+        "operator": entry.operator,
+        "reference": entry.reference,
+        "retry_of": entry.retry_of.hex(),
     }
 
 
@@ -208,25 +242,7 @@ async def _body(request: web.Request) -> dict[str, Any]:
     return body
 
 
-@web.middleware
-async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except PrintrightError as error:
-        body = {"error": error.message, "hint": error.hint, "exit_code": error.exit_code}
-        return web.json_response(body, status=400)
-
-
-@asynccontextmanager
-async def serve_api(api: AgentApi, socket: Path) -> AsyncIterator[None]:
-    """Serve on `socket` (mode 0600) while the context lasts."""
-    runner = web.AppRunner(api.application(), access_log=None)
-    await runner.setup()
-    try:
-        socket.unlink(missing_ok=True)
-        await web.UnixSite(runner, str(socket)).start()
-        socket.chmod(0o600)
-        yield
-    finally:
-        await runner.cleanup()
-        socket.unlink(missing_ok=True)
+def serve_api(api: AgentApi, operators: Operators, settings: DoorSettings) -> AbstractAsyncContextManager[int | None]:
+    """Serve while the context lasts, which gets the port, if there is one. Raises BadSettings for one that is taken."""
+    door = Door(operators, {route: needed for route, (needed, _) in ROUTES.items()}, settings)
+    return door.serving(api.application(door))

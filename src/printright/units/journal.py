@@ -1,7 +1,7 @@
-"""What a unit must not forget: its jobs, each step written before it is taken.
+"""What a unit must not forget: its jobs, each step written before it is taken, its bed, and who said what.
 
 One SQLite file (WAL, synchronous FULL), one row a job. After a crash the agent reads the open job from here and asks
-the ledger for the rest; the job's id is the key on both sides.
+the ledger for the rest; the job's id is the key on both sides. Tables and their older forms: `journal_schema`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from printright.domain.ids import JobId, LicenseId
 from printright.domain.job import Outcome
 from printright.errors import AlreadyRunning, CouldNotCheck, Misuse
+from printright.units.journal_schema import bring_up_to_date
+from printright.units.machine_state import Act, Bed, BedState, Loaded
 
 
 class JobJournalUnavailable(CouldNotCheck):
@@ -28,7 +30,10 @@ class JobJournalUnavailable(CouldNotCheck):
 
 
 class Stage(StrEnum):
-    """Where a job stands in this unit. The first five are open: the agent still has something to do."""
+    """Where a job stands in this unit. The first five are open: the agent still has something to do.
+
+    REFUSED by the ledger and CANCELLED before anything was spent leave their job id to the next order.
+    """
 
     PLANNED = "planned"
     SPENT = "spent"
@@ -37,6 +42,7 @@ class Stage(StrEnum):
     REPORTING = "reporting"
     FINISHED = "finished"
     REFUSED = "refused"
+    CANCELLED = "cancelled"
 
 
 OPEN = (Stage.PLANNED, Stage.SPENT, Stage.PRINTING, Stage.WAITING, Stage.REPORTING)
@@ -48,6 +54,9 @@ class JobEntry:
 
     `outcomes` holds one entry for each copy whose run has ended; `sealed_secret` yields the part codes.
     `runs_begun > runs_ended` in a journal that nobody holds means that a run was cut off by a crash.
+    `operator` is who ordered it, `order_key` what the order was sent under (the same key is the same order),
+    `reference` what it belongs to, `retry_of` the job whose failed copies it makes again; each may be empty.
+    With `unattended` a failed run ends the job: nobody is asked.
     """
 
     number: int
@@ -69,6 +78,11 @@ class JobEntry:
     note: str = ""
     record: bytes = b""
     parts: bytes = b""
+    operator: str = ""
+    order_key: str = ""
+    reference: str = ""
+    retry_of: bytes = b""
+    unattended: bool = False
 
     @property
     def runs(self) -> int:
@@ -78,14 +92,15 @@ class JobEntry:
     def is_open(self) -> bool:
         return self.stage in OPEN
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether the ledger may have taken the copies: a WAITING job that is not is still free to go."""
+        return self.started_at_s > 0
+
 
 _COLUMNS = tuple(f.name for f in fields(JobEntry))
-_SCHEMA = f"""
-create table if not exists jobs ({", ".join(_COLUMNS)}, primary key (number));
-create unique index if not exists jobs_job on jobs (job) where stage != 'refused';
-create unique index if not exists jobs_sequence on jobs (sequence) where stage != 'refused';
-create table if not exists halt (one integer primary key check (one = 1), reason);
-"""
+_FLAGS = ("inspect", "cancelled", "unattended")
+_State = TypeVar("_State", Bed, Loaded)
 
 
 class JobJournal:
@@ -118,7 +133,7 @@ class JobJournal:
         self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = full")
-        self._db.executescript(_SCHEMA)
+        bring_up_to_date(self._db, self._path)
         # A new file survives a power cut only with its name.
         folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -131,8 +146,11 @@ class JobJournal:
         self._db.close()
         os.close(self._lock_file)
 
-    def begin(self, entry: JobEntry) -> JobEntry:
-        """Write a new job, with the next number. Raises Misuse while another one is open: one job at a time."""
+    def begin(self, entry: JobEntry, *, bed: Bed | None = None) -> JobEntry:
+        """Write a new job, with the next number, and what is known of the bed with it.
+
+        Raises Misuse while another one is open: one job at a time.
+        """
         with self._transaction():
             if self._open_job() is not None:
                 raise Misuse("the unit has an open job", hint="finish or cancel it first: `printright job status`")
@@ -141,15 +159,18 @@ class JobJournal:
             marks = ", ".join("?" * len(_COLUMNS))
             row = [_to_column(getattr(entry, name)) for name in _COLUMNS]
             self._db.execute(f"insert into jobs ({', '.join(_COLUMNS)}) values ({marks})", row)  # noqa: S608
+            self._put("bed", bed)
         return entry
 
-    def update(self, entry: JobEntry, **changes: Any) -> JobEntry:
-        """Write `changes` to the job and return the new entry; on disk when this returns."""
+    def update(self, entry: JobEntry, *, bed: Bed | None = None, act: Act | None = None, **changes: Any) -> JobEntry:
+        """Write `changes` to the job, what it did to the bed and whose act it was; on disk when this returns."""
         names = list(changes)
         row = [_to_column(changes[name]) for name in names]
         with self._transaction():
             sets = ", ".join(f"{name} = ?" for name in names)
             self._db.execute(f"update jobs set {sets} where number = ?", [*row, entry.number])  # noqa: S608
+            self._put("bed", bed)
+            self._note(act, entry.job)
         return replace(entry, **changes)
 
     def halted(self) -> str:
@@ -175,11 +196,68 @@ class JobJournal:
         with self._mutex, self._trouble():
             return self._one("where job = ? order by number desc", (job,))
 
+    def ordered(self, order_key: str) -> JobEntry | None:
+        """The order that was sent under this key, or None."""
+        with self._mutex, self._trouble():
+            return self._one("where order_key = ?", (order_key,))
+
     def all(self) -> list[JobEntry]:
         """All jobs, the newest first."""
         with self._mutex, self._trouble():
             rows = self._db.execute(f"select {', '.join(_COLUMNS)} from jobs order by number desc")  # noqa: S608
             return [_from_row(row) for row in rows]
+
+    # The machine ---------------------------------------------------------------------------------------------
+
+    def bed(self) -> Bed:
+        """What is known of the bed."""
+        with self._mutex, self._trouble():
+            return self._get("bed", Bed())
+
+    def clear_bed(self, act: Act) -> None:
+        """The operator's word that the bed is clear. Raises Misuse while a run is on it."""
+        with self._transaction():
+            entry = self._open_job()
+            if entry is not None and entry.runs_begun > entry.runs_ended:
+                raise Misuse("the machine is printing: its bed is not clear", hint="see `printright job status`")
+            self._put("bed", Bed(BedState.CLEAR, act.operator, act.at_s))
+            self._note(act, b"")
+
+    def loaded(self) -> Loaded:
+        """The material that the operator loaded last."""
+        with self._mutex, self._trouble():
+            return self._get("loaded", Loaded())
+
+    def load(self, loaded: Loaded, act: Act) -> None:
+        with self._transaction():
+            self._put("loaded", loaded)
+            self._note(act, b"")
+
+    def note(self, act: Act, job: bytes = b"") -> None:
+        """Write down an act that changes no job."""
+        with self._transaction():
+            self._note(act, job)
+
+    def acts(self, limit: int = 1_000) -> list[tuple[Act, bytes]]:
+        """What the operators did, each with the job that it was about, the newest first."""
+        with self._mutex, self._trouble():
+            rows = self._db.execute(
+                "select operator, what, at_s, job from acts order by number desc limit ?", (limit,)
+            ).fetchall()
+        return [(Act(operator, what, at_s), job) for operator, what, at_s, job in rows]
+
+    def _get(self, name: str, default: _State) -> _State:
+        row = self._db.execute("select value from machine where name = ?", (name,)).fetchone()
+        return type(default).from_json(row[0]) if row else default
+
+    def _put(self, name: str, state: Bed | Loaded | None) -> None:
+        if state is not None:
+            self._db.execute("insert or replace into machine (name, value) values (?, ?)", (name, state.to_json()))
+
+    def _note(self, act: Act | None, job: bytes) -> None:
+        if act is not None:
+            row = (act.operator, act.what, act.at_s, job)
+            self._db.execute("insert into acts (operator, what, at_s, job) values (?, ?, ?, ?)", row)
 
     def _open_job(self) -> JobEntry | None:
         marks = ", ".join("?" * len(OPEN))
@@ -224,6 +302,6 @@ def _to_column(value: Any) -> Any:
 def _from_row(row: tuple[Any, ...]) -> JobEntry:
     values = dict(zip(_COLUMNS, row, strict=True))
     values["stage"] = Stage(values["stage"])
-    values["inspect"], values["cancelled"] = bool(values["inspect"]), bool(values["cancelled"])
+    values.update({name: bool(values[name]) for name in _FLAGS})
     values["outcomes"] = tuple(Outcome(name) for name in json.loads(values["outcomes"]))
     return JobEntry(**values)

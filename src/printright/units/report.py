@@ -15,6 +15,7 @@ from printright.errors import Misuse
 from printright.ledger.port import Ledger
 from printright.services.members import sealing_key, typed_domain
 from printright.units.journal import JobEntry, Stage
+from printright.units.order import Order
 from printright.vault.keys import UnsealingKey
 from printright.vault.sealing import seal
 from printright.vault.store import Store
@@ -34,29 +35,34 @@ class Reporter:
     def new_entry(
         self,
         job: JobId,
-        license: License,
         sequence: int,
-        quantity: int,
+        order: Order,
         parts_per_run: int,
         *,
-        customer: str,
-        inspect: bool,
         now_s: int,
+        stage: Stage = Stage.PLANNED,
+        note: str = "",
     ) -> JobEntry:
         """The journal's entry for a new job, with a fresh secret; the journal gives it its number."""
         return JobEntry(
             number=0,
             job=job,
-            license=license.id,
+            license=order.license,
             sequence=sequence,
-            quantity=quantity,
+            quantity=order.quantity,
             parts_per_run=parts_per_run,
-            customer=customer,
-            inspect=inspect,
-            stage=Stage.PLANNED,
+            customer=order.customer,
+            inspect=order.inspect,
+            stage=stage,
             cancelled=False,
             sealed_secret=seal(self._key.public_key, os.urandom(32), SECRET_INFO + job),
             ordered_at_s=now_s,
+            note=note,
+            operator=order.operator,
+            order_key=order.order_key,
+            reference=order.reference,
+            retry_of=order.retry_of or b"",
+            unattended=order.unattended,
         )
 
     async def report(
@@ -65,7 +71,13 @@ class Reporter:
         """The job's record (canonical JSON) and its parts root, for these outcomes."""
         serials = self._serials(entry, license, outcomes.count(Outcome.GOOD))
         public = [{"index": index, "serial": serial} for index, (serial, _) in enumerate(serials)]
-        private = [dict(row, code=code.hex()) for row, (_, code) in zip(public, serials, strict=True)]
+        # Who ordered it is the licensee's business: a name is personal data, and nobody else gets to read it.
+        private = {
+            "operator": entry.operator,
+            "reference": entry.reference,
+            "retry_of": entry.retry_of.hex(),
+            "parts": [dict(row, code=code.hex()) for row, (_, code) in zip(public, serials, strict=True)],
+        }
         record = JobRecord(
             job=entry.job,
             license=entry.license,

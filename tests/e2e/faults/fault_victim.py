@@ -52,7 +52,7 @@ def main() -> None:
     importlib.import_module("rich.progress")
     importlib.import_module("eth_keyfile.keyfile")
     # How long an agent waits before it tries again is not what these tests are about.
-    importlib.import_module("printright.units.agent").RETRY_S = (0.05, 0.1, 0.2)
+    importlib.import_module("printright.units.work").RETRY_S = (0.05, 0.1, 0.2)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     print("{}", flush=True)
     for line in sys.stdin:

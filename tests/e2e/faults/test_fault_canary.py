@@ -46,7 +46,7 @@ def test_secrets_are_nowhere(faults: Town, tmp_path: Path) -> None:
         shift.printer, shift.printed = printer, 0
         agent = faults.agent(shift.home)
         client = AgentClient(shift.home)
-        client.post("/v1/jobs", {"license": shift.license.id.hex(), "quantity": 1})
+        client.post("/v1/jobs", {"license": shift.license.id.hex(), "quantity": 1, "bed_is_clear": True})
         until("the first line", lambda: FIRST in shift.lines())
         key = _design_key(faults)
         secrets = {"plaintext": {FIRST, LAST}, "design key": spellings(key), "password": {PASSWORD.encode()}}

@@ -43,7 +43,7 @@ def die(faults: Town, how: str, at: int) -> int | None:
     custodian = serve(faults, home, port, strike(home, how, at))
     faults.agent(shift.home)
     client = AgentClient(shift.home)
-    client.post("/v1/jobs", {"license": shift.license.id.hex(), "quantity": 2})
+    client.post("/v1/jobs", {"license": shift.license.id.hex(), "quantity": 2, "bed_is_clear": True})
 
     def ended() -> bool:
         if custodian.poll() is not None:

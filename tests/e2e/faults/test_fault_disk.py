@@ -59,7 +59,7 @@ def test_an_agent_waits_for_room(faults: Town, phase: str) -> None:
         agent = faults.agent(shift.home, strike=strike(shift.home, "full", at, phase=phase, first="boot", next=PHASES))
         client = AgentClient(shift.home)
         with suppress(PrintrightError):
-            client.post("/v1/jobs", {"license": shift.license.id.hex(), "quantity": 2})
+            client.post("/v1/jobs", {"license": shift.license.id.hex(), "quantity": 2, "bed_is_clear": True})
         job: dict[str, object] = {}
 
         def struck(shift: Shift = shift, client: AgentClient = client, at: int = at) -> str:
@@ -96,7 +96,7 @@ def test_a_custodian_releases_nothing_that_it_cannot_log(faults: Town) -> None:
     through(shift.home, faults, custodian=custodian.said().split('"url": "')[1].split('"')[0])
     faults.agent(shift.home)
     client = AgentClient(shift.home)
-    client.post("/v1/jobs", {"license": shift.license.id.hex(), "quantity": 2})
+    client.post("/v1/jobs", {"license": shift.license.id.hex(), "quantity": 2, "bed_is_clear": True})
     until("the release log's write", lambda: trace_of(home).read_text().count("release.log") > 1)
     assert shift.lines() == []
     assert client.get("/v1/jobs")[0]["stage"] == "spent"

@@ -36,7 +36,7 @@ def watching(
 
 def order(shift: Shift) -> AgentClient:
     client = AgentClient(shift.home)
-    client.post("/v1/jobs", {"license": shift.license.id.hex(), "quantity": 2})
+    client.post("/v1/jobs", {"license": shift.license.id.hex(), "quantity": 2, "bed_is_clear": True})
     return client
 
 

@@ -147,7 +147,7 @@ class Shift:
         agent = self.faults.agent(self.home, strike=arm)
         client = AgentClient(self.home)
         with suppress(PrintrightError):
-            client.post("/v1/jobs", {"license": self.license.id.hex(), "quantity": 2})
+            client.post("/v1/jobs", {"license": self.license.id.hex(), "quantity": 2, "bed_is_clear": True})
 
         def ended() -> bool:
             if agent.poll() is not None:
@@ -179,7 +179,7 @@ class Shift:
         def closed() -> Any:
             if not client.get("/v1/jobs"):
                 with suppress(CouldNotCheck):
-                    client.post("/v1/jobs", {"license": self.license.id.hex(), "quantity": 2})
+                    client.post("/v1/jobs", {"license": self.license.id.hex(), "quantity": 2, "bed_is_clear": True})
                 return None
             job = client.get("/v1/jobs")[0]
             if job["stage"] == "waiting":

@@ -29,7 +29,7 @@ def on(faults: Town, name: str, link: Path, *printers: Simulator) -> Iterator[tu
     shift.printer, shift.printed = printers[0], 0
     faults.agent(shift.home)
     client = AgentClient(shift.home)
-    client.post("/v1/jobs", {"license": shift.license.id.hex(), "quantity": 2})
+    client.post("/v1/jobs", {"license": shift.license.id.hex(), "quantity": 2, "bed_is_clear": True})
     yield shift, client
 
 
@@ -80,7 +80,7 @@ def test_a_printer_that_is_away_before_the_first_line_costs_no_run(faults: Town,
         client = AgentClient(shift.home)
         printer.unplug()
         printer.join()
-        client.post("/v1/jobs", {"license": shift.license.id.hex(), "quantity": 2})
+        client.post("/v1/jobs", {"license": shift.license.id.hex(), "quantity": 2, "bed_is_clear": True})
         job = waiting(client)
         assert (job["outcomes"], job["runs_ended"]) == ([], 0)
     with Simulator(KEEP, link=link) as mended:
@@ -131,7 +131,7 @@ def test_a_word_said_twice_is_no_answer_to_the_next_question(faults: Town) -> No
         through(shift.home, faults, ledger=ledger.url)
         faults.agent(shift.home)
         client = AgentClient(shift.home)
-        client.post("/v1/jobs", {"license": shift.license.id.hex(), "quantity": 2})
+        client.post("/v1/jobs", {"license": shift.license.id.hex(), "quantity": 2, "bed_is_clear": True})
         waiting(client)
         # The first word is taken at once; what it leads to has to wait for the ledger.
         ledger.fault = lambda number, body: REFUSE
@@ -141,6 +141,6 @@ def test_a_word_said_twice_is_no_answer_to_the_next_question(faults: Town) -> No
         client.post("/v1/cancel", {})
         ledger.fault = lambda number, body: PASS
         until("the end", lambda: client.get("/v1/jobs")[0]["stage"] == "finished")
-        job = client.post("/v1/jobs", {"license": shift.license.id.hex(), "quantity": 2})
+        job = client.post("/v1/jobs", {"license": shift.license.id.hex(), "quantity": 2, "bed_is_clear": True})
         again = shift.close()
         assert (again["job"], again["outcomes"]) == (job["job"], ["good", "good"])

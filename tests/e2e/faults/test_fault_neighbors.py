@@ -118,7 +118,7 @@ def test_a_store_that_gives_other_bytes_or_none_costs_no_copy(faults: Town, word
             store.seen.clear()
             store.fault = lambda n, body, number=number: word if n >= min(number, 2) else PASS
             with pytest.raises(error):
-                client.post("/v1/jobs", {"license": shift.license.id.hex(), "quantity": 2})
+                client.post("/v1/jobs", {"license": shift.license.id.hex(), "quantity": 2, "bed_is_clear": True})
             assert client.get("/v1/jobs") == []
         assert faults.events(shift.since, "JobStarted") == []
         assert faults.counters() == shift.counters
@@ -136,7 +136,7 @@ def test_a_job_waits_for_a_custodian_that_is_away(faults: Town) -> None:
         through(shift.home, faults, custodian=custodian.url)
         faults.agent(shift.home)
         client = AgentClient(shift.home)
-        client.post("/v1/jobs", {"license": shift.license.id.hex(), "quantity": 2})
+        client.post("/v1/jobs", {"license": shift.license.id.hex(), "quantity": 2, "bed_is_clear": True})
         until("three requests", lambda: len(custodian.seen) >= 3)
         assert client.get("/v1/jobs")[0]["stage"] == "spent"
         assert shift.lines() == []
@@ -158,7 +158,7 @@ def test_a_custodian_that_refuses_is_put_to_the_operator_and_copies_come_back(fa
         through(shift.home, faults, custodian=custodian.url)
         faults.agent(shift.home)
         client = AgentClient(shift.home)
-        client.post("/v1/jobs", {"license": license.id.hex(), "quantity": 2})
+        client.post("/v1/jobs", {"license": license.id.hex(), "quantity": 2, "bed_is_clear": True})
         until("a request", lambda: custodian.seen)
         asyncio.run(retire())
         custodian.fault = lambda number, body: PASS

@@ -60,7 +60,7 @@ def test_two_machines_with_the_same_keys_print_no_more_than_was_spent(faults: To
             through(shift.home, faults, ledger=proxy.url)
         agents = [faults.agent(shift.home) for shift in shifts]
         for shift in shifts:
-            AgentClient(shift.home).post("/v1/jobs", {"license": license.id.hex(), "quantity": 2})
+            AgentClient(shift.home).post("/v1/jobs", {"license": license.id.hex(), "quantity": 2, "bed_is_clear": True})
         ended = until("both ends", lambda: _ends(shifts, agents))
         counters = faults.counters(license)
         assert counters.issued == counters.available + counters.used + counters.lost + counters.revoked
@@ -81,7 +81,7 @@ def test_a_second_machine_that_comes_later_spends_for_itself_and_the_first_is_to
         second = Shift.begin(faults, "later", unit=unit, license=license).at(printer)
         faults.agent(first.home)
         client = AgentClient(first.home)
-        client.post("/v1/jobs", {"license": license.id.hex(), "quantity": 2})
+        client.post("/v1/jobs", {"license": license.id.hex(), "quantity": 2, "bed_is_clear": True})
         until("the first run", lambda: client.get("/v1/jobs")[0]["stage"] == "waiting")
         faults.agent(second.home)
         assert second.close()["outcomes"] == ["good", "good"]

@@ -6,14 +6,17 @@ import os
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from printright.domain.ids import JobId, LicenseId
 from printright.domain.job import Outcome
-from printright.errors import AlreadyRunning, Misuse, PrintrightError
+from printright.errors import AlreadyRunning, BadSettings, Misuse, PrintrightError
 from printright.units.journal import JobEntry, JobJournal, Stage
+from printright.units.journal_schema import VERSION, bring_up_to_date
+from printright.units.machine_state import Act, Bed, BedState, Loaded
 
 
 def entry(job: bytes = b"j" * 32, sequence: int = 1) -> JobEntry:
@@ -112,4 +115,105 @@ def test_killed_after_each_write_it_goes_on_from_there(tmp_path: Path) -> None:
     found = journal.open_job()
     assert found is not None
     assert found.stage is Stage.SPENT
+    journal.close()
+
+
+# Older journals, and newer ones -----------------------------------------------------------------------------------
+
+FIRST_VERSION = """
+create table jobs (number, job, license, sequence, quantity, parts_per_run, customer, inspect, stage, cancelled,
+    sealed_secret, ordered_at_s, started_at_s, runs_begun, runs_ended, outcomes, note, record, parts,
+    primary key (number));
+create unique index jobs_job on jobs (job) where stage != 'refused';
+create unique index jobs_sequence on jobs (sequence) where stage != 'refused';
+insert into jobs values (1, x'6a', x'6c', 1, 1, 1, '', 0, 'finished', 0, x'73', 1, 2, 1, 1, '["good"]', '', x'72', x'70');
+insert into jobs values (2, x'6b', x'6c', 2, 4, 2, 'ACME', 1, 'waiting', 0, x'73', 3, 4, 1, 1, '["good", "failed"]',
+    'clear the bed, then continue', x'', x'');
+"""  # noqa: E501
+
+
+def of_the_first_version(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("pragma journal_mode = wal")
+        db.executescript(FIRST_VERSION)
+    db.close()
+
+
+def test_a_journal_of_the_first_version_opens_with_its_open_job(tmp_path: Path) -> None:
+    of_the_first_version(tmp_path / "jobs.sqlite")
+    for _ in range(2):
+        journal = JobJournal(tmp_path / "jobs.sqlite")
+        found = journal.open_job()
+        assert found is not None
+        assert (found.number, found.customer, found.inspect, found.runs_ended) == (2, "ACME", True, 1)
+        assert (found.operator, found.order_key, found.retry_of, found.unattended) == ("", "", b"", False)
+        assert found.is_spent
+        assert journal.bed() == Bed(), "nobody knows what is on it"
+        journal.close()
+    journal = JobJournal(tmp_path / "jobs.sqlite")
+    journal.update(found, stage=Stage.FINISHED)
+    assert journal.begin(entry(b"n" * 32, 3)).number == 3
+    journal.close()
+
+
+def test_a_step_that_has_no_room_leaves_the_old_journal(tmp_path: Path) -> None:
+    # Red where the steps are not one transaction.
+    of_the_first_version(tmp_path / "jobs.sqlite")
+    db = sqlite3.connect(tmp_path / "jobs.sqlite", isolation_level=None)
+    before = db.execute("select sql from sqlite_master order by name").fetchall()
+    db.execute(f"pragma max_page_count = {db.execute('pragma page_count').fetchone()[0] + 1}")
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        bring_up_to_date(db, tmp_path / "jobs.sqlite")
+    assert db.execute("select sql from sqlite_master order by name").fetchall() == before
+    assert db.execute("pragma user_version").fetchone() == (0,)
+    db.close()
+    JobJournal(tmp_path / "jobs.sqlite").close()
+
+
+def test_a_journal_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
+    JobJournal(tmp_path / "jobs.sqlite").close()
+    with sqlite3.connect(tmp_path / "jobs.sqlite") as db:
+        db.execute(f"pragma user_version = {VERSION + 1}")
+    db.close()
+    with pytest.raises(BadSettings, match="a newer Printright wrote it"):
+        JobJournal(tmp_path / "jobs.sqlite")
+
+
+# The bed, the material, and who did what --------------------------------------------------------------------------
+
+
+def test_the_bed_is_what_was_written_with_the_job(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite"
+    journal = JobJournal(path)
+    assert not journal.bed().is_clear(clears_itself=False)
+    assert journal.bed().is_clear(clears_itself=True)
+    begun = journal.begin(entry(), bed=Bed(BedState.CLEAR, "anna", 5))
+    assert journal.bed().is_clear(clears_itself=False)
+    running = journal.update(begun, bed=Bed(BedState.OCCUPIED), stage=Stage.PRINTING, runs_begun=1)
+    journal.close()
+    journal = JobJournal(path)
+    assert not journal.bed().is_clear(clears_itself=True), "a run that was cut off lies there on any machine"
+    with pytest.raises(Misuse, match="is printing"):
+        journal.clear_bed(Act("bert", "bed clear", 6))
+    journal.update(running, stage=Stage.FINISHED, runs_ended=1)
+    journal.clear_bed(Act("bert", "bed clear", 7))
+    assert journal.bed() == Bed(BedState.CLEAR, "bert", 7)
+    journal.load(Loaded("PETG", "red", "bert", 8), Act("bert", "load PETG red", 8))
+    journal.close()
+    journal = JobJournal(path)
+    assert journal.loaded() == Loaded("PETG", "red", "bert", 8)
+    assert [act.what for act, _ in journal.acts()] == ["load PETG red", "bed clear"]
+    journal.close()
+
+
+def test_an_order_key_is_one_order_s(tmp_path: Path) -> None:
+    journal = JobJournal(tmp_path / "jobs.sqlite")
+    first = journal.begin(replace(entry(), order_key="k1", reference="queue 7", retry_of=b"r" * 32))
+    journal.update(first, stage=Stage.CANCELLED)
+    assert journal.ordered("k1") == replace(first, stage=Stage.CANCELLED)
+    assert journal.ordered("k2") is None
+    with pytest.raises(sqlite3.IntegrityError):
+        journal.begin(replace(entry(), order_key="k1"))
+    # Cancelled before it was spent, it leaves its job id to the next, as one that was refused.
+    assert journal.begin(replace(entry(), order_key="k2")).job == first.job
     journal.close()
