@@ -4,6 +4,7 @@
     ├── Refused              a rule said no; nothing changed; the same request will be refused again
     │   ├── LedgerRefused    a contract's reason, one subclass for each (see `ledger.refusals`)
     │   ├── PackageRefused   bytes that are not what the rights holder signed
+    │   ├── ModelRefused     a 3MF or STL that is hostile, broken, or not what it says it is bound to
     │   ├── ReleaseRefused   a custodian will not release a key share
     │   ├── GcodeRefused     a line that the machine's allow-list does not contain
     │   └── PartRefused      a part code that does not prove what it claims
@@ -53,6 +54,10 @@ class LedgerRefused(Refused):
 
 class PackageRefused(Refused):
     """Package bytes that are not what the rights holder signed, or not in a form we accept."""
+
+
+class ModelRefused(Refused):
+    """A 3MF or STL that is hostile or broken, does not authenticate, or is not bound to the design it is shown for."""
 
 
 class ReleaseRefused(Refused):

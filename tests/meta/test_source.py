@@ -34,6 +34,10 @@ EXPORTS = {
         "Custodian", "Details", "FileDetails", "Manifest", "Package", "PublishedPackage", "Store", "UnlockedPackage",
         "fetch_manifest", "open_package", "publish_package",
     ],
+    "printright.vault.secure_content": [
+        "NO_LICENSE", "Binding", "Limits", "PlainFile", "Recipient", "Sealed", "SecureFile", "UnlockedFile",
+        "check_plain", "seal",
+    ],
     "printright.vault.keys": [
         "WORK_FACTOR", "CreatedKeys", "LedgerKey", "SoftwareLedgerKey", "SoftwareUnsealingKey", "UnsealingKey",
         "create_keys", "open_ledger_key", "open_unsealing_key",
