@@ -1,4 +1,4 @@
-"""printright design: publish, version, withdraw, list, show."""
+"""printright design: publish, version, withdraw, list, show; the rest is in `design_3mf`."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ app = noun("Encrypt and publish designs.")
 GCODE_SUFFIXES = (".gcode", ".gco", ".g")
 
 
-def _shelf(home: Home) -> DesignShelf:
+def shelf_of(home: Home) -> DesignShelf:
     from printright.services.publish import DesignShelf
 
     return DesignShelf(home.folder / "designs")
 
 
-def _publishing(function: Any) -> Any:
+def publishing(function: Any) -> Any:
     options = [
         click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path)),
         click.option("--title", required=True, help="What the design is called on licenses."),
@@ -60,7 +60,7 @@ def _custodians(home: Home, cards: tuple[Path, ...]) -> list[Custodian]:
         raise BadValue(f"not a member's card: {error}", hint="it is made by `printright member create`") from None
 
 
-async def _publish(
+async def publish_source(
     source: Path,
     previous: ContentId | None,
     title: str,
@@ -69,19 +69,27 @@ async def _publish(
     notes: str,
     cards: tuple[Path, ...],
     threshold: int,
+    file_name: str = "",
 ) -> None:
     from rich.console import Console
     from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
     from printright.domain.estimate import NO_ESTIMATE
     from printright.services.publish import publish
+    from printright.services.sealed_model import MODEL_3MF, check_model, is_model
     from printright.services.slicing import read_estimate
     from printright.vault.details import Details
+    from printright.vault.package import GCODE
 
     home = Home.current()
-    if source.suffix.lower() in GCODE_SUFFIXES:
+    name = file_name or source.name
+    estimate, media_type = NO_ESTIMATE, GCODE
+    if Path(name).suffix.lower() in GCODE_SUFFIXES:
         refuse_dangerous(source)
-    estimate = read_estimate(source) if source.suffix.lower() in GCODE_SUFFIXES else NO_ESTIMATE
+        estimate = read_estimate(source)
+    elif is_model(Path(name)):
+        check_model(source)
+        media_type = MODEL_3MF
     owner_key = home.ledger_key()
     columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
@@ -90,10 +98,10 @@ async def _publish(
             design, receipt = await publish(
                 ledger,
                 home.store(),
-                _shelf(home),
+                shelf_of(home),
                 source,
                 Details(
-                    file_name=source.name,
+                    file_name=name,
                     material=material or estimate.material,
                     notes=notes,
                     estimated_time_s=estimate.time_s,
@@ -106,6 +114,7 @@ async def _publish(
                 parts_per_run=parts_per_run,
                 previous=previous,
                 estimate=estimate,
+                media_type=media_type,
                 progress=lambda done: progress.update(task, completed=done),
             )
             await ledger.wait_final(receipt)
@@ -135,18 +144,19 @@ def refuse_dangerous(source: Path) -> None:
 
 
 @verb(app)
-@_publishing
+@publishing
 async def publish(source: Path, **options: Any) -> None:
-    """Encrypt SOURCE, put it into the store and fix it on the ledger. G-code passes the printers' allow-list first."""
-    await _publish(source, None, **options)
+    """Encrypt SOURCE, put it into the store and fix it on the ledger. G-code passes the printers' allow-list first,
+    a 3MF the checks of its container."""
+    await publish_source(source, None, **options)
 
 
 @verb(app)
 @click.option("--after", required=True, help="Title or id of the version that this one follows.")
-@_publishing
+@publishing
 async def version(source: Path, after: str, **options: Any) -> None:
     """Publish a new version of a design. The former stays as it is."""
-    await _publish(source, _shelf(Home.current()).get(after).content, **options)
+    await publish_source(source, shelf_of(Home.current()).get(after).content, **options)
 
 
 @verb(app)
@@ -156,7 +166,7 @@ async def withdraw(designs: tuple[str, ...]) -> None:
     from printright.services import publish as service
 
     home = Home.current()
-    shelf = _shelf(home)
+    shelf = shelf_of(home)
     chosen = [shelf.get(name) for name in designs]
     async with home.ledger(sending=True) as ledger:
         receipt = await ledger.wait_final(await service.withdraw(ledger, chosen))
@@ -166,7 +176,7 @@ async def withdraw(designs: tuple[str, ...]) -> None:
 @verb(app, "list")
 def list_designs() -> None:
     """The designs that this member published."""
-    rows = [_row(design) for design in _shelf(Home.current()).all()]
+    rows = [_row(design) for design in shelf_of(Home.current()).all()]
     result(rows, table(rows, "design", "title", "parts per run", "printed", empty="no designs published yet"))
 
 
@@ -185,7 +195,7 @@ def _row(design: Design) -> dict[str, Any]:
 @click.option("--thumbnail", type=click.Path(dir_okay=False, path_type=Path), help="Write the slicer's picture there.")
 def show(design: str, thumbnail: Path | None) -> None:
     """One DESIGN of this member, by title or id, with what its slicer said: material, nozzle, time, weight, picture."""
-    found = _shelf(Home.current()).get(design)
+    found = shelf_of(Home.current()).get(design)
     if thumbnail is not None:
         if not found.estimate.thumbnail_png:
             raise BadValue(
@@ -208,3 +218,6 @@ def show(design: str, thumbnail: Path | None) -> None:
     lines.append(f"  printed        {said or 'nothing is known of it'}")
     lines += [f"  picture        {len(found.estimate.thumbnail_png)} bytes"] if found.estimate.thumbnail_png else []
     result(data, "\n".join(lines))
+
+
+from printright.cli import design_3mf  # noqa: E402, F401  (its commands are of this noun)

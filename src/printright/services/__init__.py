@@ -6,5 +6,5 @@ custodian   release a share; custodian_http serves it,           check       is 
             share_request is what both sides say,                history     all events, replayed
             release_log what was released                        audit       the replay against the contract
 slicing     what slicers say in their files              png         pictures with nothing else in them
-whole_file  files that exist whole or not at all
+whole_file  files that exist whole or not at all          sealed_model  3MF for and from other systems
 """

@@ -20,7 +20,7 @@ from printright.services.whole_file import write_whole
 from printright.vault.committee import Custodian
 from printright.vault.details import Details
 from printright.vault.keys import LedgerKey
-from printright.vault.package import publish_package
+from printright.vault.package import GCODE, publish_package
 from printright.vault.store import Store
 
 
@@ -93,6 +93,7 @@ async def publish(
     parts_per_run: int = 1,
     previous: ContentId | None = None,
     estimate: PrintEstimate = NO_ESTIMATE,
+    media_type: str = GCODE,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Design, Receipt]:
     """Publish `source` as `title`, or as the next version after `previous`. The same call again changes nothing.
@@ -109,6 +110,7 @@ async def publish(
             threshold=threshold,
             store=store,
             parts_per_run=parts_per_run,
+            media_type=media_type,
             previous=previous,
             progress=progress,
         )

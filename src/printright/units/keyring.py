@@ -15,7 +15,7 @@ from printright.ledger.port import Signer
 from printright.services.release import ReleaseJob, collect_design_key
 from printright.units.journal import JobEntry
 from printright.vault.keys import UnsealingKey
-from printright.vault.package import Package, UnlockedPackage, fetch_manifest, open_package
+from printright.vault.package import GCODE, Package, UnlockedPackage, fetch_manifest, open_package
 from printright.vault.store import Store
 
 
@@ -39,7 +39,7 @@ class DesignKeys:
     async def fetch(self, license: License) -> Package:
         """The license's package: here, whole, signed by the licensor and the one that the terms name.
 
-        Raises PackageRefused for any other, StoreUnavailable where it cannot be fetched.
+        Raises PackageRefused for any other and for one that is no G-code, StoreUnavailable where it cannot be fetched.
         """
         package = self._packages.get(license.id)
         if package is None:
@@ -48,6 +48,11 @@ class DesignKeys:
                 raise PackageRefused(
                     "the package is not the one that the license is for",
                     hint="ask the licensor for a license of this version",
+                )
+            if manifest.media_type != GCODE:
+                raise PackageRefused(
+                    f"the package holds {manifest.media_type}, and this unit prints G-code",
+                    hint="nothing was spent; ask the licensor for a license of the sliced file",
                 )
             package = self._packages[license.id] = await open_package(manifest, self._store)
         return package

@@ -5,6 +5,7 @@ package    publish to a store, open from one                  details    what on
 store      the port; stores/ local folder, other node         sharing    t-of-n, verifiable (Feldman)
 custody    shares sealed for custodians, and back             committee  who they are, what their shares must fit
 keys/      ledger and unsealing keys by URI                   sealing    HPKE for one receiver
+secure_content/  3MF Secure Content: sealed models for and from other systems
 """
 
 from printright.vault.committee import Custodian
