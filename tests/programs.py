@@ -1,7 +1,8 @@
 """Install the real programs that tests and benchmarks run.
 
     python tests/programs.py          those of the tests: PrusaSlicer, OpenSSL, SoftHSM2, a C compiler, Anvil
-    python tests/programs.py bench    those of the benchmarks too: age, OctoPrint, Solady and its compiler
+    python tests/programs.py bench    those of the benchmarks too: age, OctoPrint, Solady and its compiler, CuraEngine
+                                      with Cura's printer definitions, Slic3r
 
 Debian packages by apt-get (with CI=true, as root), Anvil from npm and OctoPrint from PyPI into `.cache/`, which is kept
 between runs. On a user's machine what is missing is skipped with the reason (`tests/conftest.py`); with CI=true nothing
@@ -14,12 +15,13 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 CACHE = ROOT / ".cache"
 DEBIAN = {"prusa-slicer": "prusa-slicer", "cc": "gcc libc6-dev", "openssl": "openssl", "softhsm2-util": "softhsm2"}
-DEBIAN_FOR_BENCH = {"age": "age"}
+DEBIAN_FOR_BENCH = {"age": "age", "CuraEngine": "cura-engine", "slic3r": "slic3r"}
 NPM = {"@foundry-rs/anvil": "1.7.1"}
 NPM_FOR_BENCH = {"solady": "0.1.26", "solc": "0.8.30"}
 
@@ -78,6 +80,22 @@ def install_octoprint() -> None:
     )
 
 
+def unpack_cura() -> None:
+    """Cura's definitions of printers alone: the package itself would bring a desktop along."""
+    folder = CACHE / "cura"
+    if folder.exists():
+        return
+    wanted = [f"./usr/share/cura/resources/{name}" for name in ("definitions", "extruders")]
+    with tempfile.TemporaryDirectory(dir=CACHE) as name:
+        work = Path(name)
+        run("apt-get", "download", "-qq", "cura", cwd=work)
+        archive = next(work.glob("cura_*.deb"))
+        (work / "unpacked").mkdir()
+        with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", archive], stdout=subprocess.PIPE) as packed:
+            subprocess.run(["tar", "-x", "-C", work / "unpacked", *wanted], stdin=packed.stdout, check=True)
+        (work / "unpacked").rename(folder)
+
+
 def main() -> int:
     in_ci = os.environ.get("CI") == "true"
     for_bench = "bench" in sys.argv[1:]
@@ -85,7 +103,7 @@ def main() -> int:
     npm = {**NPM, **(NPM_FOR_BENCH if for_bench else {})}
     if in_ci:
         install_debian(debian)
-    steps = [lambda: install_npm(npm), *([install_octoprint] if for_bench else [])]
+    steps = [lambda: install_npm(npm), *([install_octoprint, unpack_cura] if for_bench else [])]
     for step in steps:
         try:
             step()

@@ -136,8 +136,9 @@ def refuse_dangerous(source: Path) -> None:
     from printright.errors import GcodeRefused
     from printright.units.guard import Guard, GuardProfile
 
-    # A large and hot machine: what each printer can stand, it checks for itself.
-    report = Guard(GuardProfile((500.0, 500.0, 500.0), 350.0, 150.0)).check_file(source)
+    # A large and hot machine with all that a machine may have: what each printer can stand, it checks for itself.
+    largest = GuardProfile((1500.0, 1500.0, 1000.0), 350.0, 150.0, 100.0, tools=16, origin_mm=(-500.0, -500.0))
+    report = Guard(largest).check_file(source)
     if not report.ok:
         found = "; ".join(f"line {finding.line}: {finding.word}: {finding.rule}" for finding in report.findings)
         raise GcodeRefused(f"{source}: {found}", hint="no printer will run these lines: slice again without them")

@@ -69,8 +69,19 @@ class UnitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     build_volume_mm: Annotated[
         tuple[float, float, float], Meta(description="How far the head may go in x, y and z, mm")
     ] = (250.0, 210.0, 210.0)
+    origin_mm: Annotated[
+        tuple[float, float],
+        Meta(description="Where that begins in x and y, mm; `[-100, -100]` where 0 is the center of a 200 mm bed"),
+    ] = (0.0, 0.0)
+    margin_mm: Annotated[
+        float, Meta(description="How far the head may go beyond that at the sides and the top, mm")
+    ] = 5.0
+    tools: Annotated[int, Meta(description="How many extruders a file may choose from")] = 1
     nozzle_max_c: Annotated[float, Meta(description="Hottest nozzle that a file may ask for, °C")] = 290.0
     bed_max_c: Annotated[float, Meta(description="Hottest bed that a file may ask for, °C")] = 110.0
+    chamber_max_c: Annotated[float, Meta(description="Hottest chamber that a file may ask for, °C; 0: not heated")] = (
+        0.0
+    )
     halt_check_s: Annotated[
         float, Meta(description="How often the ledger is asked whether this unit is halted, s", ge=0.05)
     ] = 1.0

@@ -20,7 +20,13 @@ def open_driver(settings: UnitSettings) -> Driver:
 def guard_profile(settings: UnitSettings) -> GuardProfile:
     """What this machine can stand, for the G-code allow-list."""
     return GuardProfile(
-        build_volume_mm=settings.build_volume_mm, nozzle_max_c=settings.nozzle_max_c, bed_max_c=settings.bed_max_c
+        build_volume_mm=settings.build_volume_mm,
+        nozzle_max_c=settings.nozzle_max_c,
+        bed_max_c=settings.bed_max_c,
+        chamber_max_c=settings.chamber_max_c,
+        tools=settings.tools,
+        origin_mm=settings.origin_mm,
+        margin_mm=settings.margin_mm,
     )
 
 

@@ -35,7 +35,7 @@ lines = st.one_of(
         lambda parts: "".join(parts).encode()
     ),
     st.binary(max_size=120).filter(lambda data: b"\n" not in data),
-    st.sampled_from([b"G90", b"G91", b"M83", b"M82", b"G28", b"G92 E0", b"G1 X10 Y10 Z10"]),
+    st.sampled_from([b"G90", b"G91", b"M83", b"M82", b"G28", b"G92 E0", b"G92 E950", b"G1 X10 Y10 Z10", b"", b"; a"]),
 )
 
 
@@ -76,7 +76,13 @@ moves = st.tuples(
         st.one_of(st.just(""), st.floats(-10, 260).map(lambda value, axis=axis: f" {axis}{value:.3f}"))  # type: ignore[misc]
         for axis in "XYZ"
     ),
-    st.one_of(st.just(""), st.floats(-100, 300).map(lambda value: f" E{value:.4f}")),
+    st.one_of(
+        st.just(""),
+        st.floats(-100, 300).map(lambda value: f" E{value:.4f}"),
+        st.floats(90, 110).map(lambda value: f" E{value:.2f}"),
+        st.floats(990, 1210).map(lambda value: f" E{value:.1f}"),
+    ),
+    st.sampled_from(["", "", "", " F900", ";TYPE:Skin", " ; X9999 E9", "\t;", " "]),
 ).map(lambda parts: "".join(parts).encode())
 
 

@@ -28,7 +28,8 @@ class ParameterRule:
 class CommandRule:
     """One command word: its parameters by letter, one of `require` present, and how it moves the head.
 
-    `text`: a text for the display follows. `drop`: allowed, and not sent.
+    `text`: a text for the display follows, sent where it is plain. `note`: a text follows, and nothing is sent.
+    `drop`: allowed, and not sent. `absent`: where this letter is 0, a tool that is not there may be meant: not sent.
     """
 
     parameters: dict[str, ParameterRule] = field(default_factory=dict)
@@ -36,6 +37,8 @@ class CommandRule:
     position: str = ""
     text: bool = False
     drop: bool = False
+    note: bool = False
+    absent: str = ""
 
 
 MOVE = {letter: ParameterRule() for letter in "XYZE"} | {"F": ParameterRule(low=0.0)}
@@ -77,6 +80,12 @@ def allow_list(profile: GuardProfile) -> dict[bytes, CommandRule]:
                 integer = isinstance(low, int) and isinstance(high, int)
                 parameters[letter] = ParameterRule(integer=integer, low=low, high=high)
         rules[word.encode()] = CommandRule(
-            parameters, entry.get("require", ""), position, entry.get("text", False), entry.get("drop", False)
+            parameters,
+            require=entry.get("require", ""),
+            position=position,
+            text=entry.get("text", False),
+            drop=entry.get("drop", False),
+            note=entry.get("note", False),
+            absent=entry.get("absent", ""),
         )
     return rules

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from printright.errors import GcodeRefused
 from printright.units.guard.allow_list import CommandRule, ParameterRule, allow_list
-from printright.units.guard.moves import NUMBER, moves_within
+from printright.units.guard.moves import NUMBER, Runs, without_comments
 from printright.units.guard.positions import OutOfBounds, Positions
 from printright.units.guard.profile import GuardProfile
 
@@ -25,6 +25,8 @@ MAX_COMMAND_BYTES = 80
 
 MAX_COMMENT_BYTES = 1 << 20
 MAX_FINDINGS = 20
+MAX_KNOWN = 256
+"""Lines that move nothing and passed once, as fan speeds and accelerations: they pass again."""
 
 _FEED = rb"(?: F[0-9]{1,6}(?:\.[0-9]{0,6})?)?"
 _MOVE = re.compile(
@@ -35,8 +37,9 @@ _NAME = re.compile(rb"\s*([A-Za-z@%!/$N][0-9]{0,4})?")
 _INTEGER = re.compile(rb"-?[0-9]{1,7}").fullmatch
 _FLOAT = re.compile(NUMBER).fullmatch
 _TEXT = re.compile(rb"[A-Za-z0-9 .,:%/+_-]{0,60}").fullmatch
-# Marlin looks for M110 and M29 anywhere in a line, and for G when it is stopped.
-_SMUGGLED = re.compile(rb"[GMNT][0-9]").search
+_NOTE = re.compile(rb"[A-Za-z0-9 .,:%/+_!?()='\"-]{0,80}").fullmatch
+# Marlin looks for M110 and M29 anywhere in a line, and for G when it is stopped; some builds take small letters too.
+_SMUGGLED = re.compile(rb"[GMNT][0-9]|(?<![A-Za-z0-9])[gmnt][0-9]").search
 _FOREIGN = re.compile(rb"[^\x20-\x7e\t]").search
 
 
@@ -76,7 +79,8 @@ class Guard:
     def __init__(self, profile: GuardProfile) -> None:
         self.profile = profile
         self._rules = allow_list(profile)
-        self._run = moves_within(profile).match
+        self._runs = Runs(profile)
+        self._known: dict[bytes, bytes | None] = {}
         self.start()
 
     def start(self) -> None:
@@ -85,6 +89,7 @@ class Guard:
         self.lines = 0
         self._rest = b""
         self._skipped = 0
+        self._known.clear()
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The commands in the lines that this chunk completes. Raises GcodeRefused at the first line refused.
@@ -94,26 +99,29 @@ class Guard:
         """
         text = self.whole_lines(chunk)
         commands: list[bytes] = []
-        run, positions, at, end = self._run, self.positions, 0, len(text)
+        positions, known, at, end = self.positions, self._known, 0, len(text)
         while at < end:
             if not positions.relative:
-                match = run(text, at)
-                assert match is not None
-                after = match.end()
+                after = self._runs.end(text, at, positions)
                 if after > at:
-                    moves = text[at:after]
-                    if positions.run(moves):
-                        lines = moves.split(b"\n")
-                        lines.pop()
-                        self.lines += len(lines)
-                        commands += lines
-                        at = after
-                        continue
+                    run = text[at:after]
+                    self.lines += run.count(b"\n")
+                    at = after
+                    moves = without_comments(run) if b";" in run else run
+                    positions.run(moves)
+                    commands += filter(None, moves.split(b"\n"))
+                    if at == end:
+                        break
             after = text.index(b"\n", at)
-            command = self.check(text[at:after])
+            line = text[at:after]
+            at = after + 1
+            if line in known:
+                self.lines += 1
+                command = known[line]
+            else:
+                command = self.check(line)
             if command is not None:
                 commands.append(command)
-            at = after + 1
         return commands
 
     def whole_lines(self, chunk: bytes) -> bytes:
@@ -167,40 +175,49 @@ class Guard:
         except (_Broken, OutOfBounds) as broken:
             raise self._refusal(self.lines, line, str(broken)) from None
 
-    def _check_fully(self, line: bytes) -> bytes | None:
+    def _check_fully(self, raw: bytes) -> bytes | None:
         # 2
-        line = line.removesuffix(b"\r").partition(b";")[0].strip(b" \t")
+        line = raw.removesuffix(b"\r").partition(b";")[0].strip(b" \t")
         if not line:
             return None
         # 3
         if _FOREIGN(line):
             raise _Broken("a byte that is not printable ASCII")
         word, *tokens = line.split()
-        command = b" ".join((word, *tokens))
-        if len(command) > MAX_COMMAND_BYTES:
+        if sum(map(len, tokens)) + len(tokens) + len(word) > MAX_COMMAND_BYTES:
             raise _Broken(f"a command longer than {MAX_COMMAND_BYTES} bytes")
         # 4
-        if not _WORD(word):
-            raise _Broken("not a command word in capitals without leading zeros, followed by a blank")
         rule = self._rules.get(word)
         if rule is None:
+            if not _WORD(word):
+                raise _Broken("not a command word in capitals without leading zeros, followed by a blank")
             raise _Broken("the command is not on the allow-list")
-        if rule.text:
+        if rule.text or rule.note:
             text = b" ".join(tokens)
-            if not _TEXT(text) or _SMUGGLED(text):
+            if not _NOTE(text) or _SMUGGLED(text):
                 raise _Broken("a text with characters or words that are not allowed")
-            return command
+            # A display can do without what it may not be told; the part is the same.
+            return b" ".join((word, *tokens)) if rule.text and _TEXT(text) else None
         # 5
-        values = self._parameters(rule, tokens)
+        if rule.absent and _switches_off_absent(rule, tokens):
+            return None
+        values, tokens = self._parameters(rule, tokens)
+        command = None if rule.drop else b" ".join((word, *tokens))
         # 6
         if rule.position:
             self._move(word, rule.position, values)
-        return None if rule.drop else command
+        elif len(raw) <= MAX_COMMAND_BYTES and len(self._known) < MAX_KNOWN:
+            self._known[raw] = command
+        return command
 
     @staticmethod
-    def _parameters(rule: CommandRule, tokens: list[bytes]) -> dict[str, float]:
+    def _parameters(rule: CommandRule, tokens: list[bytes]) -> tuple[dict[str, float], list[bytes]]:
+        """The values by letter, and the tokens as they are sent: without a plus sign."""
         values: dict[str, float] = {}
+        sent = []
         for token in tokens:
+            if token[1:2] == b"+" and token[2:3] not in (b"+", b"-"):
+                token = token[:1] + token[2:]
             letter = chr(token[0])
             parameter = rule.parameters.get(letter)
             if parameter is None:
@@ -208,9 +225,10 @@ class Guard:
             if letter in values:
                 raise _Broken(f"parameter {letter} twice")
             values[letter] = _value(letter, parameter, token[1:])
+            sent.append(token)
         if rule.require and not any(letter in values for letter in rule.require):
             raise _Broken(f"the command needs parameter {' or '.join(rule.require)}")
-        return values
+        return values, sent
 
     def _move(self, word: bytes, position: str, values: dict[str, float]) -> None:
         match position:
@@ -250,6 +268,14 @@ class Guard:
             if command is not None:
                 commands[command.split(b" ", 1)[0].decode()] += 1
         return GuardReport(self.lines, dict(commands), tuple(findings), self.positions.moved)
+
+
+def _switches_off_absent(rule: CommandRule, tokens: list[bytes]) -> bool:
+    """`M104 S0 T1`, which end codes for several machines have, on a machine with one tool."""
+    if len(tokens) != 2 or rule.absent.encode() + b"0" not in tokens:
+        return False
+    tools = [token[1:] for token in tokens if token[:1] == b"T"]
+    return len(tools) == 1 and _INTEGER(tools[0]) is not None and rule.parameters["T"].high < int(tools[0]) < 16
 
 
 def _value(letter: str, parameter: ParameterRule, text: bytes) -> float:

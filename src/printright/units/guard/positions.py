@@ -12,7 +12,8 @@ from math import atan2, hypot, pi, tau
 from printright.units.guard.profile import GuardProfile
 
 PREAMBLE = (b"G90", b"M82", b"G92 E0")
-_EXTRUDED = re.compile(rb"E([^ \n]+)").findall
+MAX_PENDING_BYTES = 1 << 20
+_EXTRUDED = re.compile(rb" E([^ \n]+)").findall
 _VALUE = re.compile(rb"[^ \n]+").match
 
 ARC_TOLERANCE_MM = 0.5
@@ -26,18 +27,35 @@ class OutOfBounds(Exception):
 class Positions:
     """The state machine of one file. Lengths in millimeters; None for a place that is not known."""
 
-    __slots__ = ("_bounds", "_drift", "_e_step", "_unhomed", "e", "e_relative", "moved", "relative", "xyz")
+    __slots__ = (
+        *("_bounds", "_drift", "_e", "_e_step", "_pending", "_pending_bytes", "_unhomed"),
+        *("e_relative", "moved", "relative", "xyz"),
+    )
 
     def __init__(self, profile: GuardProfile) -> None:
-        margin = profile.margin_mm
-        width, depth, height = profile.build_volume_mm
-        self._bounds = ((-margin, width + margin), (-margin, depth + margin), (0.0, height + margin))
+        self._bounds = profile.bounds_mm
         self._unhomed, self._e_step = profile.unhomed_mm, profile.extrude_max_mm
         self.relative = self.e_relative = False
         self.xyz: list[float | None] = [None, None, None]
-        self.e = 0.0
+        self._e = 0.0
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
         self._drift = [0.0, 0.0, 0.0]
         self.moved = 0.0
+        """Filament of the moves that were looked at one by one, which in a report are all."""
+
+    @property
+    def e(self) -> float:
+        """Where the extruder stands. What runs of relative moves fed is added up only here, where it is asked for."""
+        if self._pending:
+            self.e = self._e + sum(map(float, _EXTRUDED(b"".join(self._pending))))
+        return self._e
+
+    @e.setter
+    def e(self, value: float) -> None:
+        self._e = value
+        self._pending.clear()
+        self._pending_bytes = 0
 
     def line(self, x: float | None, y: float | None, z: float | None, e: float | None) -> None:
         """A straight move to, or by, these values. Raises OutOfBounds, and then nothing has changed."""
@@ -63,35 +81,24 @@ class Positions:
                 xyz[1] = y
             if z is not None:
                 xyz[2] = z
-        self.e += step
+        self._e += step
         self.moved += step
 
-    def run(self, moves: bytes) -> bool:
-        """Many absolute moves that are known to be inside; False, and nothing done, where their filament is not.
-
-        Only where the head is at their end is of interest, and whether any of them feeds too much.
-        """
-        steps = list(map(float, _EXTRUDED(moves)))
-        if steps:
-            low, high, limit = min(steps), max(steps), self._e_step
-            if self.e_relative:
-                if low < -limit or high > limit:
-                    return False
-                fed = sum(steps)
-            else:
-                # No step is longer than the way from the least to the greatest.
-                if min(low, self.e) + limit < max(high, self.e):
-                    return False
-                fed = steps[-1] - self.e
-            self.e += fed
-            self.moved += fed
+    def run(self, moves: bytes) -> None:
+        """Many absolute moves, without comments, that are known to be inside: where the head is at their end."""
         for axis, letter in enumerate((b" X", b" Y", b" Z")):
-            place = moves.rfind(letter)
-            if place >= 0:
-                match = _VALUE(moves, place + 2)
-                assert match is not None
-                self.xyz[axis] = float(match[0])
-        return True
+            value = _last(letter, moves)
+            if value is not None:
+                self.xyz[axis] = value
+        if self.e_relative:
+            self._pending.append(moves)
+            self._pending_bytes += len(moves)
+            if self._pending_bytes > MAX_PENDING_BYTES:
+                self.e += 0.0
+        else:
+            value = _last(b" E", moves)
+            if value is not None:
+                self._e = value
 
     def _by(self, *steps: float | None) -> None:
         xyz, drift = list(self.xyz), list(self._drift)
@@ -112,11 +119,11 @@ class Positions:
 
     def arc(self, clockwise: bool, values: dict[str, float]) -> None:
         """G2 and G3: the whole arc must stay inside, not only its end. Raises OutOfBounds; nothing has changed then."""
-        before = list(self.xyz), self._drift, self.e, self.moved
+        before = list(self.xyz), self._drift, self._e, self.moved
         try:
             self._arc(clockwise, values)
         except OutOfBounds:
-            self.xyz, self._drift, self.e, self.moved = before
+            self.xyz, self._drift, self._e, self.moved = before
             raise
 
     def _arc(self, clockwise: bool, values: dict[str, float]) -> None:
@@ -159,3 +166,9 @@ class Positions:
             axis = "XYZ".index(letter)
             self.xyz[axis] = None
             self._drift[axis] = 0.0
+
+
+def _last(letter: bytes, moves: bytes) -> float | None:
+    place = moves.rfind(letter)
+    match = _VALUE(moves, place + 2) if place >= 0 else None
+    return None if match is None else float(match[0])

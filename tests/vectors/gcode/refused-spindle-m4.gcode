@@ -1,4 +1,4 @@
-; rule: parameter X is not a plain decimal number
+; rule: the command is not on the allow-list
 G21
 G90
 M82
@@ -7,4 +7,4 @@ G28
 G92 E0
 G1 Z0.2 F3000
 G1 X10 Y10 E0.5 F1200 ; perimeter
-G1 X+10
+M4 S255

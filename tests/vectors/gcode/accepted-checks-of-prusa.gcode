@@ -1,0 +1,13 @@
+G21
+G90
+M82
+M104 S200
+G28
+G92 E0
+G1 Z0.2 F3000
+G1 X10 Y10 E0.5 F1200 ; perimeter
+M862.3 P "MK3S" ; printer model check
+M862.1 P0.4
+M115 U3.11.0
+G80
+M900 K30

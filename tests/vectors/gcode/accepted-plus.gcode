@@ -1,0 +1,12 @@
+G21
+G90
+M82
+M104 S200
+G28
+G92 E0
+G1 Z0.2 F3000
+G1 X10 Y10 E0.5 F1200 ; perimeter
+G1 X+10 Y+.5
+G91
+G1 Z+0.5 E-5 F9000 ;move Z up a bit
+G90

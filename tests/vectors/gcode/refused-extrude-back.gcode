@@ -1,0 +1,13 @@
+; rule: one move feeds more than 200 mm
+G21
+G90
+M82
+M104 S200
+G28
+G92 E0
+G1 Z0.2 F3000
+G1 X10 Y10 E0.5 F1200 ; perimeter
+G1 E150
+G1 X9 Y9 E190
+G1 X20 Y20 E380
+G1 X9 Y9 E170
