@@ -96,15 +96,15 @@ def _files(folder: Path) -> list[Figure]:
     return [
         figure(
             "crypto.encrypt_vs_age", speed["ours"], "MiB/s", ">= 4", peer="age 1.1.1, X25519", peer_value=speed["age"],
-            ratio=speed["ours"] / speed["age"], judge_ratio=True,
+            ratio=seconds.ratio("age", "ours"), judge_ratio=True,
         ),
         figure(
             "crypto.decrypt_vs_age", speed["ours_open"], "MiB/s", ">= 4", peer="age 1.1.1, X25519",
-            peer_value=speed["age_open"], ratio=speed["ours_open"] / speed["age_open"], judge_ratio=True,
+            peer_value=speed["age_open"], ratio=seconds.ratio("age_open", "ours_open"), judge_ratio=True,
         ),
         figure(
             "crypto.vs_tink", speed["ours"], "MiB/s", ">= 5", peer="Tink 1.16.1 for Python, its example",
-            peer_value=speed["tink"], ratio=speed["ours"] / speed["tink"], judge_ratio=True,
+            peer_value=speed["tink"], ratio=seconds.ratio("tink", "ours"), judge_ratio=True,
         ),
     ]  # fmt: skip
 
@@ -224,7 +224,7 @@ def _against_tink() -> list[Figure]:
     return [
         figure(
             name, speed[ours], "MiB/s", target, peer="Tink 1.16.1 for Python, one thread", peer_value=speed[peer],
-            ratio=speed[ours] / speed[peer], judge_ratio=True,
+            ratio=seconds.ratio(peer, ours), judge_ratio=True,
         )
         for name, ours, peer, target in (
             ("crypto.vs_tink_in_memory", "ours", "tink", ">= 5"),

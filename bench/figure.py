@@ -48,10 +48,25 @@ def figure(
     return Figure(id, value, unit, peer, peer_value, ratio, target, ok)
 
 
-def interleaved(rounds: int, **sides: Callable[[], float]) -> dict[str, float]:
-    """Run every side once a round, in turn, and return the median of each."""
+class Rounds(dict[str, float]):
+    """The median of each side, and the ratio of two sides."""
+
+    def __init__(self, samples: dict[str, list[float]]) -> None:
+        super().__init__({name: statistics.median(values) for name, values in samples.items()})
+        self._samples = samples
+
+    def ratio(self, side: str, peer: str) -> float:
+        """The median over the rounds of `side / peer`: what slows a whole round down, slows both."""
+        pairs = zip(self._samples[side], self._samples[peer], strict=True)
+        return statistics.median(value / peer_value for value, peer_value in pairs)
+
+
+def interleaved(rounds: int, **sides: Callable[[], float]) -> Rounds:
+    """Run every side once a round, in turn and every other round backwards, so that no side always comes first."""
     samples: dict[str, list[float]] = {name: [] for name in sides}
+    order = list(sides)
     for _ in range(rounds):
-        for name, run in sides.items():
-            samples[name].append(run())
-    return {name: statistics.median(values) for name, values in samples.items()}
+        for name in order:
+            samples[name].append(sides[name]())
+        order.reverse()
+    return Rounds(samples)

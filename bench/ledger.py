@@ -128,7 +128,7 @@ def figures() -> list[Figure]:
         medians = interleaved(ROUNDS, ours=lambda: asyncio.run(_ours()), bare=lambda: asyncio.run(_bare()))
     finally:
         os.sched_setaffinity(0, CORES)
-    ratio = medians["ours"] / medians["bare"]
+    ratio = medians.ratio("ours", "bare")
     return [
         figure(
             "ledger.client_vs_presigned",
