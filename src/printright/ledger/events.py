@@ -15,7 +15,8 @@ from eth_hash.auto import keccak
 
 from printright.domain.ids import Address, ContentId, JobId, LicenseId, PartId
 from printright.errors import LedgerUnavailable
-from printright.ledger.contracts import Parameter, checksummed, contract
+from printright.ledger.abi_words import checksummed
+from printright.ledger.contracts import Parameter, contract
 
 
 class RawLog(msgspec.Struct, frozen=True, rename="camel"):

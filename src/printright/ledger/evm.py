@@ -19,8 +19,9 @@ from eth_hash.auto import keccak
 from printright.domain.ids import Address
 from printright.errors import BadSettings, LedgerRefused, LedgerUnavailable, Misuse
 from printright.ledger import pipeline
+from printright.ledger.abi_words import checksummed
 from printright.ledger.answers import refused_or_unavailable
-from printright.ledger.contracts import checksummed, contract
+from printright.ledger.contracts import contract
 from printright.ledger.finality import Depth, Head
 from printright.ledger.journal import Journal, State
 from printright.ledger.network import Network

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any
 
 from printright.errors import LedgerUnavailable, Misuse
-from printright.ledger.contracts import Parameter, pack_word
+from printright.ledger.abi_words import pack_word
+from printright.ledger.contracts import Parameter
 from printright.ledger.events import Event, RawLog, decode, event_specs
 from printright.ledger.port import EventQuery, Ledger
 from printright.ledger.rpc import Rpc, RpcError

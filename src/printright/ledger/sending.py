@@ -24,8 +24,9 @@ from typing import Any
 
 from printright.domain.ids import Address
 from printright.errors import AlreadyRunning, LedgerRefused, LedgerUnavailable, WrongKey
+from printright.ledger.abi_words import checksummed
 from printright.ledger.answers import RawReceipt, receipt_of, refused_or_unavailable
-from printright.ledger.contracts import Contract, checksummed, gas_limit
+from printright.ledger.contracts import Contract, gas_limit
 from printright.ledger.events import decode
 from printright.ledger.journal import Entry, Journal, State
 from printright.ledger.port import Call, Receipt, Signer

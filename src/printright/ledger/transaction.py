@@ -9,7 +9,7 @@ from coincurve import PublicKey
 from eth_hash.auto import keccak
 
 from printright.errors import WrongKey
-from printright.ledger.contracts import checksummed
+from printright.ledger.abi_words import checksummed
 
 HALF_ORDER = bytes.fromhex("7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0")
 

@@ -290,6 +290,31 @@ def test_a_wrong_address_is_misuse(value: Any) -> None:
         contracts.contract().function("roles").encode([value])
 
 
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
+def test_results_are_read_as_the_reference_codec_wrote_them(function: contracts.Function) -> None:
+    def plain(value: Any) -> Any:
+        return tuple(plain(each) for each in value) if isinstance(value, tuple | list) else value
+
+    values = [argument(each) for each in function.outputs]
+    types = [out.signature for out in function.outputs]
+    data = eth_abi.encode(types, values)
+    if function.outputs:
+        expected = plain(values[0] if len(values) == 1 else values)
+        assert plain(function.decode(data)) == plain(expected)
+        for wrong in (data[:-32], data[:-1], b""):
+            with pytest.raises(LedgerUnavailable):
+                function.decode(wrong)
+
+
+@pytest.mark.parametrize(("name", "place"), [("counters", 9), ("unit", 0), ("unit", 2)])
+def test_a_word_that_its_type_does_not_have_is_refused(name: str, place: int) -> None:
+    function = contracts.contract().function(name)
+    data = bytearray(eth_abi.encode([out.signature for out in function.outputs], [argument(function.outputs[0])]))
+    data[32 * place] = 1
+    with pytest.raises(LedgerUnavailable, match="make no sense"):
+        function.decode(bytes(data))
+
+
 def test_results_come_by_name() -> None:
     counters = contracts.contract().function("counters")
     values = [*range(8), True, False]
