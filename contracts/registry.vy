@@ -235,8 +235,11 @@ def halt_unit(unit: address):
          that is halted works as well: nobody should be told no in an emergency.
     """
     slot: uint256 = self._unit[unit]
-    assert slot != 0 and (
-        msg.sender == convert(slot & ADDRESS_MASK, address) or msg.sender == self.registrar
+    assert (
+        slot != 0
+        and (
+            msg.sender == convert(slot & ADDRESS_MASK, address) or msg.sender == self.registrar
+        )
     ), "registry: not allowed to halt"
     self._unit[unit] = slot | HALTED
     log UnitHalted(unit=unit, by=msg.sender)
