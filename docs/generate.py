@@ -99,11 +99,15 @@ def settings_tables() -> Iterator[tuple[str, type[msgspec.Struct]]]:
     """Every table of printright.toml: its name, empty for the top, and its struct."""
     from printright.cli import home
 
-    yield "", home.Settings
-    for name, hint in get_type_hints(home.Settings).items():
+    yield from _tables("", home.Settings)
+
+
+def _tables(name: str, struct: type[msgspec.Struct]) -> Iterator[tuple[str, type[msgspec.Struct]]]:
+    yield name, struct
+    for field, hint in get_type_hints(struct).items():
         for kind in (hint, *get_args(hint)):
             if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-                yield name, kind
+                yield from _tables(f"{name}.{field}".lstrip("."), kind)
 
 
 def settings_rows(struct: type[msgspec.Struct]) -> Iterator[tuple[str, str, str, str]]:

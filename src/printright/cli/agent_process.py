@@ -51,7 +51,7 @@ async def _work(
         open_ledger(home.network(), signer=unit_key, journal=home.folder / "ledger-journal.sqlite") as ledger,
         aiohttp.ClientSession() as session,
     ):
-        driver = open_driver(settings)
+        driver = open_driver(settings, home.folder)
         licenses = LicenseShelf(home.folder / "received")
         reporter = Reporter(ledger, store, unsealing_key, unit_key.address)
         keys = DesignKeys(

@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import click
 import msgspec
@@ -58,13 +58,31 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = ()
 
 
+class MoonrakerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A Klipper machine behind Moonraker. Only with `driver = "moonraker"`, whose `port` is Moonraker's URL."""
+
+    api_key_file: Annotated[
+        str | None, Meta(description="File with Moonraker's API key, from the home; trusted clients need none")
+    ] = None
+    macros: Annotated[
+        tuple[str, ...], Meta(description="Macros of printer.cfg that a print file may call, in capitals")
+    ] = ()
+    traces: Annotated[
+        Literal["none", "moves-in-klippy-log"],
+        Meta(
+            description="What Klipper may keep of a file: `none` prints only on a Klipper without a log;"
+            " `moves-in-klippy-log` accepts that it logs the last moves when it shuts down on a fault"
+        ),
+    ] = "none"
+
+
 class UnitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The machine: its port, what it can stand, and whether it clears its bed itself. Only in a unit's home."""
 
     port: Annotated[
-        str, Meta(description="Where the machine answers. For Marlin a path: `/dev/ttyUSB0`, or the simulator's link")
+        str, Meta(description="Where the machine answers. For Marlin a path: `/dev/ttyUSB0`; for Moonraker its URL")
     ]
-    driver: Annotated[str, Meta(description="How to speak to the machine: `marlin`")] = "marlin"
+    driver: Annotated[str, Meta(description="How to speak to the machine: `marlin`, `moonraker`")] = "marlin"
     baud: Annotated[int, Meta(description="Speed of the serial port, baud")] = 115_200
     build_volume_mm: Annotated[
         tuple[float, float, float], Meta(description="How far the head may go in x, y and z, mm")
@@ -103,6 +121,7 @@ class UnitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api_hosts: Annotated[
         tuple[str, ...], Meta(description="Names under which a proxy in front reaches that port, without port numbers")
     ] = ()
+    moonraker: Annotated[MoonrakerSettings, Meta(description="The Klipper machine")] = MoonrakerSettings()
 
 
 class CustodianSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from printright.cli.home import UnitSettings
 from printright.errors import BadSettings
@@ -10,11 +11,11 @@ from printright.units.driver import Driver
 from printright.units.guard import GuardProfile
 
 
-def open_driver(settings: UnitSettings) -> Driver:
-    """The driver for this machine, not connected yet. Raises BadSettings for a kind that there is not."""
+def open_driver(settings: UnitSettings, home: Path) -> Driver:
+    """The driver for the machine of this home, not connected yet. Raises BadSettings for a kind that there is not."""
     if settings.driver not in _KINDS:
         raise BadSettings(f"no driver {settings.driver[:40]!r}", hint=f"known: {', '.join(sorted(_KINDS))}")
-    return _KINDS[settings.driver](settings)
+    return _KINDS[settings.driver](settings, home)
 
 
 def guard_profile(settings: UnitSettings) -> GuardProfile:
@@ -30,11 +31,24 @@ def guard_profile(settings: UnitSettings) -> GuardProfile:
     )
 
 
-def _marlin(settings: UnitSettings) -> Driver:
+def _marlin(settings: UnitSettings, _home: Path) -> Driver:
     from printright.units.drivers.marlin import MarlinDriver
     from printright.units.guard import Guard
 
     return MarlinDriver(settings.port, baud=settings.baud, guard=Guard(guard_profile(settings)))
 
 
-_KINDS: dict[str, Callable[[UnitSettings], Driver]] = {"marlin": _marlin}
+def _moonraker(settings: UnitSettings, home: Path) -> Driver:
+    from printright.units.drivers.moonraker import MoonrakerDriver, Traces
+
+    own = settings.moonraker
+    return MoonrakerDriver(
+        settings.port,
+        profile=guard_profile(settings),
+        macros=own.macros,
+        api_key_file=home / own.api_key_file if own.api_key_file else None,
+        traces=Traces(own.traces),
+    )
+
+
+_KINDS: dict[str, Callable[[UnitSettings, Path], Driver]] = {"marlin": _marlin, "moonraker": _moonraker}

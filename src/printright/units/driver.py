@@ -93,6 +93,11 @@ class PrintOutcome:
 class Driver(ABC):
     """One machine. All methods are called from one event loop; `status` answers at once from what is known."""
 
+    @property
+    def traces(self) -> str:
+        """What the machine may keep of a file, in the word of the unit's settings; empty where it keeps nothing."""
+        return ""
+
     @abstractmethod
     async def connect(self) -> Capabilities:
         """Take the machine for this process. Raises MachineUnavailable (it does not answer) or AlreadyRunning."""

@@ -30,6 +30,8 @@ class CommandRule:
 
     `text`: a text for the display follows, sent where it is plain. `note`: a text follows, and nothing is sent.
     `drop`: allowed, and not sent. `absent`: where this letter is 0, a tool that is not there may be meant: not sent.
+    `only_with`: sent only with all letters of one of these. `feature`: a part of the machine's configuration that the
+    command needs.
     """
 
     parameters: dict[str, ParameterRule] = field(default_factory=dict)
@@ -39,6 +41,8 @@ class CommandRule:
     drop: bool = False
     note: bool = False
     absent: str = ""
+    only_with: tuple[str, ...] = ()
+    feature: str = ""
 
 
 MOVE = {letter: ParameterRule() for letter in "XYZE"} | {"F": ParameterRule(low=0.0)}
@@ -49,13 +53,49 @@ ARC = MOVE | {letter: ParameterRule(low=COORDINATE[0], high=COORDINATE[1]) for l
 def _table(firmware: str) -> dict[str, dict[str, Any]]:
     source = files(__package__) / f"{firmware}.toml"
     if not firmware.isalnum() or not source.is_file():
-        raise BadSettings(f"no allow-list for firmware {firmware[:40]!r}", hint="Marlin 2.x is `marlin2`")
+        raise BadSettings(f"no allow-list for firmware {firmware[:40]!r}", hint="known: `marlin2`, `klipper`")
     return tomllib.loads(source.read_text("utf-8"))
 
 
 def allow_list(profile: GuardProfile) -> dict[bytes, CommandRule]:
     """The rule of every command word that this machine may get. Raises BadSettings for an unknown firmware."""
-    bounds = {
+    bounds = _bounds(profile)
+    rules = {b"T%d" % tool: CommandRule() for tool in range(profile.tools)}
+    for word, entry in _table(profile.firmware).items():
+        if word == "extended":
+            continue
+        position = entry.get("position", "")
+        moves = MOVE if position == "line" else ARC if position == "arc" else {}
+        parameters = {letter: _parameter(rule, bounds) for letter, rule in entry.items() if len(letter) == 1}
+        rules[word.encode()] = CommandRule(
+            moves | parameters,
+            require=entry.get("require", ""),
+            position=position,
+            text=entry.get("text", False),
+            drop=entry.get("drop", False),
+            note=entry.get("note", False),
+            absent=entry.get("absent", ""),
+            only_with=tuple(entry.get("only_with", ())),
+            feature=entry.get("feature", ""),
+        )
+    return rules
+
+
+def extended_list(profile: GuardProfile) -> dict[bytes, CommandRule]:
+    """The rules of the commands whose parameters have names, for a firmware that has such. Raises BadSettings."""
+    bounds = _bounds(profile)
+    return {
+        word.encode(): CommandRule(
+            {name: _parameter(rule, bounds) for name, rule in entry.items() if name.isupper()},
+            position=entry.get("position", ""),
+            drop=entry.get("drop", False),
+        )
+        for word, entry in _table(profile.firmware).get("extended", {}).items()
+    }
+
+
+def _bounds(profile: GuardProfile) -> dict[str, ParameterRule]:
+    return {
         "nozzle": ParameterRule(low=0.0, high=profile.nozzle_max_c),
         "bed": ParameterRule(low=0.0, high=profile.bed_max_c),
         "chamber": ParameterRule(low=0.0, high=profile.chamber_max_c),
@@ -66,26 +106,10 @@ def allow_list(profile: GuardProfile) -> dict[bytes, CommandRule]:
         "float": ParameterRule(),
         "flag": ParameterRule(flag=True),
     }
-    rules = {b"T%d" % tool: CommandRule() for tool in range(profile.tools)}
-    for word, entry in _table(profile.firmware).items():
-        position = entry.get("position", "")
-        parameters = dict(MOVE if position == "line" else ARC if position == "arc" else {})
-        for letter, rule in entry.items():
-            if len(letter) > 1:
-                continue
-            if isinstance(rule, str):
-                parameters[letter] = bounds[rule]
-            else:
-                low, high = rule
-                integer = isinstance(low, int) and isinstance(high, int)
-                parameters[letter] = ParameterRule(integer=integer, low=low, high=high)
-        rules[word.encode()] = CommandRule(
-            parameters,
-            require=entry.get("require", ""),
-            position=position,
-            text=entry.get("text", False),
-            drop=entry.get("drop", False),
-            note=entry.get("note", False),
-            absent=entry.get("absent", ""),
-        )
-    return rules
+
+
+def _parameter(rule: str | list[float], bounds: dict[str, ParameterRule]) -> ParameterRule:
+    if isinstance(rule, str):
+        return bounds[rule]
+    low, high = rule
+    return ParameterRule(integer=isinstance(low, int) and isinstance(high, int), low=low, high=high)

@@ -66,7 +66,7 @@ class GuardReport:
         return not self.findings
 
 
-class _Broken(Exception):
+class Broken(Exception):
     """A rule that a line breaks; becomes GcodeRefused with the line's number."""
 
 
@@ -75,6 +75,9 @@ class Guard:
 
     Not shared between threads.
     """
+
+    max_command_bytes = MAX_COMMAND_BYTES
+    max_line_bytes = 2 * MAX_COMMAND_BYTES
 
     def __init__(self, profile: GuardProfile) -> None:
         self.profile = profile
@@ -85,11 +88,14 @@ class Guard:
 
     def start(self) -> None:
         """Forget the last file: positions, modes, line count and half a line."""
-        self.positions = Positions(self.profile)
+        self.positions = self._new_positions()
         self.lines = 0
         self._rest = b""
         self._skipped = 0
         self._known.clear()
+
+    def _new_positions(self) -> Positions:
+        return Positions(self.profile)
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The commands in the lines that this chunk completes. Raises GcodeRefused at the first line refused.
@@ -101,7 +107,7 @@ class Guard:
         commands: list[bytes] = []
         positions, known, at, end = self.positions, self._known, 0, len(text)
         while at < end:
-            if not positions.relative:
+            if positions.in_runs:
                 after = self._runs.end(text, at, positions)
                 if after > at:
                     run = text[at:after]
@@ -131,7 +137,7 @@ class Guard:
         rest = text[end:]
         if end:
             self._skipped = 0
-        if len(rest) > 2 * MAX_COMMAND_BYTES:
+        if len(rest) > self.max_line_bytes:
             rest = self._shorten(rest)
         self._rest = rest
         return text[:end]
@@ -162,7 +168,7 @@ class Guard:
         # 1
         match = _MOVE(line)
         try:
-            if match is not None and len(line) <= MAX_COMMAND_BYTES:
+            if match is not None and len(line) <= self.max_command_bytes:
                 x, y, z, e = match.groups()
                 self.positions.line(
                     None if x is None else float(x),
@@ -172,7 +178,7 @@ class Guard:
                 )
                 return line
             return self._check_fully(line)
-        except (_Broken, OutOfBounds) as broken:
+        except (Broken, OutOfBounds) as broken:
             raise self._refusal(self.lines, line, str(broken)) from None
 
     def _check_fully(self, raw: bytes) -> bytes | None:
@@ -182,33 +188,41 @@ class Guard:
             return None
         # 3
         if _FOREIGN(line):
-            raise _Broken("a byte that is not printable ASCII")
+            raise Broken("a byte that is not printable ASCII")
         word, *tokens = line.split()
-        if sum(map(len, tokens)) + len(tokens) + len(word) > MAX_COMMAND_BYTES:
-            raise _Broken(f"a command longer than {MAX_COMMAND_BYTES} bytes")
+        too_long = sum(map(len, tokens)) + len(tokens) + len(word) > self.max_command_bytes
         # 4
         rule = self._rules.get(word)
         if rule is None:
-            if not _WORD(word):
-                raise _Broken("not a command word in capitals without leading zeros, followed by a blank")
-            raise _Broken("the command is not on the allow-list")
+            other = self._other_word(word, tokens)
+            if other is None or not too_long:
+                return other
+        if rule is None or too_long:
+            raise Broken(f"a command longer than {self.max_command_bytes} bytes")
         if rule.text or rule.note:
             text = b" ".join(tokens)
             if not _NOTE(text) or _SMUGGLED(text):
-                raise _Broken("a text with characters or words that are not allowed")
+                raise Broken("a text with characters or words that are not allowed")
             # A display can do without what it may not be told; the part is the same.
             return b" ".join((word, *tokens)) if rule.text and _TEXT(text) else None
         # 5
         if rule.absent and _switches_off_absent(rule, tokens):
             return None
         values, tokens = self._parameters(rule, tokens)
-        command = None if rule.drop else b" ".join((word, *tokens))
+        quoted = rule.only_with and not any(values.keys() >= set(letters) for letters in rule.only_with)
+        command = None if rule.drop or quoted else b" ".join((word, *tokens))
         # 6
         if rule.position:
             self._move(word, rule.position, values)
         elif len(raw) <= MAX_COMMAND_BYTES and len(self._known) < MAX_KNOWN:
             self._known[raw] = command
         return command
+
+    def _other_word(self, word: bytes, tokens: list[bytes]) -> bytes | None:  # noqa: ARG002
+        """What is sent for a word that is not on the list. Raises Broken."""
+        if not _WORD(word):
+            raise Broken("not a command word in capitals without leading zeros, followed by a blank")
+        raise Broken("the command is not on the allow-list")
 
     @staticmethod
     def _parameters(rule: CommandRule, tokens: list[bytes]) -> tuple[dict[str, float], list[bytes]]:
@@ -221,13 +235,13 @@ class Guard:
             letter = chr(token[0])
             parameter = rule.parameters.get(letter)
             if parameter is None:
-                raise _Broken("a parameter that the command may not have")
+                raise Broken("a parameter that the command may not have")
             if letter in values:
-                raise _Broken(f"parameter {letter} twice")
-            values[letter] = _value(letter, parameter, token[1:])
+                raise Broken(f"parameter {letter} twice")
+            values[letter] = parameter_value(letter, parameter, token[1:])
             sent.append(token)
         if rule.require and not any(letter in values for letter in rule.require):
-            raise _Broken(f"the command needs parameter {' or '.join(rule.require)}")
+            raise Broken(f"the command needs parameter {' or '.join(rule.require)}")
         return values, sent
 
     def _move(self, word: bytes, position: str, values: dict[str, float]) -> None:
@@ -245,9 +259,14 @@ class Guard:
             case _:
                 self.positions.mode(position)
 
+    def _name(self, line: bytes) -> str:
+        """The command word as a refusal may name it."""
+        match = _NAME.match(line)
+        return match[1].decode() if match and match[1] else "?"
+
     def _refusal(self, number: int, line: bytes, rule: str) -> GcodeRefused:
         return GcodeRefused(
-            f"line {number}: {_name(line)}: {rule}",
+            f"line {number}: {self._name(line)}: {rule}",
             hint="the machine got nothing of this line; the file's publisher can see all findings with a check",
         )
 
@@ -263,7 +282,7 @@ class Guard:
                 command = self.check(line)
             except GcodeRefused as refused:
                 rule = refused.message.split(": ", 2)[2]
-                findings.append(Finding(self.lines, _name(line), rule))
+                findings.append(Finding(self.lines, self._name(line), rule))
                 continue
             if command is not None:
                 commands[command.split(b" ", 1)[0].decode()] += 1
@@ -278,22 +297,18 @@ def _switches_off_absent(rule: CommandRule, tokens: list[bytes]) -> bool:
     return len(tools) == 1 and _INTEGER(tools[0]) is not None and rule.parameters["T"].high < int(tools[0]) < 16
 
 
-def _value(letter: str, parameter: ParameterRule, text: bytes) -> float:
+def parameter_value(letter: str, parameter: ParameterRule, text: bytes) -> float:
+    """The value of one parameter in its bounds. Raises Broken."""
     if parameter.flag:
         if text not in (b"", b"0", b"1"):
-            raise _Broken(f"parameter {letter} has no value here")
+            raise Broken(f"parameter {letter} has no value here")
         return 0.0
     if not (_INTEGER(text) if parameter.integer else _FLOAT(text)):
-        raise _Broken(f"parameter {letter} is not a plain {'integer' if parameter.integer else 'decimal number'}")
+        raise Broken(f"parameter {letter} is not a plain {'integer' if parameter.integer else 'decimal number'}")
     value = float(text)
     if not parameter.low <= value <= parameter.high:
-        raise _Broken(f"parameter {letter} is not between {parameter.low:g} and {parameter.high:g}")
+        raise Broken(f"parameter {letter} is not between {parameter.low:g} and {parameter.high:g}")
     return value
-
-
-def _name(line: bytes) -> str:
-    match = _NAME.match(line)
-    return match[1].decode() if match and match[1] else "?"
 
 
 def _lines(source: Path | Iterable[bytes]) -> Iterable[bytes]:

@@ -57,6 +57,11 @@ class Positions:
         self._pending.clear()
         self._pending_bytes = 0
 
+    @property
+    def in_runs(self) -> bool:
+        """Whether moves may be checked many at a time: absolute ones only."""
+        return not self.relative
+
     def line(self, x: float | None, y: float | None, z: float | None, e: float | None) -> None:
         """A straight move to, or by, these values. Raises OutOfBounds, and then nothing has changed."""
         step = 0.0
