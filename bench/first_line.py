@@ -1,4 +1,5 @@
-"""From the operator's command to the first G-code line on the wire, with everything between: processes and all.
+"""From the operator's command to the first G-code line on the wire, with everything between: processes and all; and
+what the agent's process weighs.
 
 Command line, agent, custodian, store and embedded ledger are processes of their own, as in the demo. The clock starts
 before the command's process does, and stops when the printer's end of the wire has the file's first line: the spend is
@@ -36,8 +37,12 @@ FIRST_LINE = b"G28"
 
 def figures() -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
-        samples = asyncio.run(_measure(Path(folder)))
-    return [figure("print.first_line_ms", round(statistics.median(samples) * 1000, 1), "ms", "<= 250")]
+        samples, fresh_mb, idle_mb = asyncio.run(_measure(Path(folder)))
+    return [
+        figure("print.first_line_ms", round(statistics.median(samples) * 1000, 1), "ms", "<= 250"),
+        figure("agent.idle_mb", round(idle_mb, 1), f"MiB resident, idle again after {ROUNDS + 2} jobs", "<= 120"),
+        figure("agent.fresh_mb", round(fresh_mb, 1), "MiB resident, before its first job", "<= 120"),
+    ]
 
 
 class _Wire:
@@ -58,19 +63,26 @@ class _Wire:
         self.printer.firmware.receive = noting  # type: ignore[method-assign]
 
 
-async def _measure(folder: Path) -> list[float]:
+def _resident_mb(pid: int) -> float:
+    return int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0]) / 1024
+
+
+async def _measure(folder: Path) -> tuple[list[float], float, float]:
     wire = _Wire()
     with wire.printer:
         async with Stage(folder) as stage:
             license, unit = await _licensed(stage, wire.printer.port)
             client = AgentClient(unit)
             await asyncio.to_thread(client.post, "/v1/licenses", license.to_json())
-            return [await asyncio.to_thread(_round, wire, client, unit, license) for _ in range(ROUNDS + 2)][2:]
+            agent = stage._processes[-1].pid
+            fresh_mb = _resident_mb(agent)
+            samples = [await asyncio.to_thread(_round, wire, client, unit, license) for _ in range(ROUNDS + 2)]
+            return samples[2:], fresh_mb, _resident_mb(agent)
 
 
 def _round(wire: _Wire, client: AgentClient, unit: Path, license: License) -> float:
     wire.seen.clear()
-    command = [sys.executable, "-m", "printright", "job", "start", license.id.hex(), "--no-wait"]
+    command = [sys.executable, "-m", "printright", "job", "start", license.id.hex(), "--bed-is-clear", "--no-wait"]
     began = time.perf_counter()
     subprocess.run(command, check=True, env={**os.environ, "PRINTRIGHT_HOME": str(unit)}, stdout=subprocess.DEVNULL)
     assert wire.seen.wait(30), "the first line never came"
