@@ -1,8 +1,8 @@
 """Install the real programs that tests and benchmarks run.
 
     python tests/programs.py          those of the tests: PrusaSlicer, OpenSSL, SoftHSM2, a C compiler, Anvil, Klipper,
-                                      Moonraker
-    python tests/programs.py bench    those of the benchmarks too: age, OctoPrint, Solady and its compiler, CuraEngine
+                                      Moonraker, OctoPrint
+    python tests/programs.py bench    those of the benchmarks too: age, Solady and its compiler, CuraEngine
                                       with Cura's printer definitions, Slic3r
 
 Debian packages by apt-get (with CI=true, as root), Anvil from npm, OctoPrint, Moonraker and Klipper's host part (as
@@ -114,8 +114,7 @@ def main() -> int:
     npm = {**NPM, **(NPM_FOR_BENCH if for_bench else {})}
     if in_ci:
         install_debian(debian)
-    virtual = ["moonraker", *(["octoprint"] if for_bench else [])]
-    steps = [partial(install_npm, npm), *(partial(install_virtual, name) for name in virtual)]
+    steps = [partial(install_npm, npm), *(partial(install_virtual, name) for name in ("moonraker", "octoprint"))]
     steps += [unpack_cura] if for_bench else []
     for step in steps:
         try:

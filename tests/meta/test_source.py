@@ -27,6 +27,7 @@ EXPORTS = {
     "printright.ledger": ["Call", "Event", "Ledger", "Network", "Receipt", "Signer"],
     "printright.ledger.embedded": ["Settings", "serve"],
     "printright.units.drivers.moonraker": ["MoonrakerDriver", "Traces"],
+    "printright.units.drivers.octoprint": ["OctoPrintDriver"],
     "printright.units.drivers.simulator": [
         "Faults", "Firmware", "FirmwareSettings", "Simulator", "serve_simulator", "transcript_digest",
     ],

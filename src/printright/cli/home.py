@@ -80,9 +80,15 @@ class UnitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The machine: its port, what it can stand, and whether it clears its bed itself. Only in a unit's home."""
 
     port: Annotated[
-        str, Meta(description="Where the machine answers. For Marlin a path: `/dev/ttyUSB0`; for Moonraker its URL")
+        str,
+        Meta(
+            description="Where the machine answers. For Marlin a path: `/dev/ttyUSB0`; for Moonraker its URL; for "
+            "OctoPrint the socket of its Printright plugin"
+        ),
     ]
-    driver: Annotated[str, Meta(description="How to speak to the machine: `marlin`, `moonraker`")] = "marlin"
+    driver: Annotated[str, Meta(description="How to speak to the machine: `marlin`, `moonraker`, `octoprint`")] = (
+        "marlin"
+    )
     baud: Annotated[int, Meta(description="Speed of the serial port, baud")] = 115_200
     build_volume_mm: Annotated[
         tuple[float, float, float], Meta(description="How far the head may go in x, y and z, mm")

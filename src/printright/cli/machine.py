@@ -51,4 +51,15 @@ def _moonraker(settings: UnitSettings, home: Path) -> Driver:
     )
 
 
-_KINDS: dict[str, Callable[[UnitSettings, Path], Driver]] = {"marlin": _marlin, "moonraker": _moonraker}
+def _octoprint(settings: UnitSettings, _home: Path) -> Driver:
+    from printright.units.drivers.octoprint import OctoPrintDriver
+    from printright.units.guard import Guard
+
+    return OctoPrintDriver(settings.port, guard=Guard(guard_profile(settings)))
+
+
+_KINDS: dict[str, Callable[[UnitSettings, Path], Driver]] = {
+    "marlin": _marlin,
+    "moonraker": _moonraker,
+    "octoprint": _octoprint,
+}
