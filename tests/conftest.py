@@ -14,7 +14,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "contracts")]
 from programs import program  # noqa: E402
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # `-m load` runs them.
+    if "load" not in config.getoption("-m"):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("load")])
+        items[:] = [item for item in items if not item.get_closest_marker("load")]
     for item in items:
         for marker in item.iter_markers("needs"):
             name = marker.args[0]

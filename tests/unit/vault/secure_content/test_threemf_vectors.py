@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 from pathlib import Path
@@ -18,6 +19,7 @@ REASONS: dict[str, str] = json.loads((VECTORS / "refused.json").read_text())
 FILES = sorted(VECTORS.glob("*.3mf"))
 
 
+@functools.cache
 def key() -> RSAPrivateKey:
     loaded = serialization.load_pem_private_key((VECTORS / "consumer.pem").read_bytes(), None)
     assert isinstance(loaded, RSAPrivateKey)
