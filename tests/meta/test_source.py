@@ -38,7 +38,7 @@ EXPORTS = {
     ],
     "printright.vault.secure_content": [
         "NO_LICENSE", "Binding", "Limits", "PlainFile", "Recipient", "Sealed", "SecureFile", "UnlockedFile",
-        "check_plain", "seal",
+        "check_plain", "seal", "stl_to_3mf",
     ],
     "printright.vault.keys": [
         "WORK_FACTOR", "CreatedKeys", "LedgerKey", "SoftwareLedgerKey", "SoftwareUnsealingKey", "UnsealingKey",

@@ -76,20 +76,19 @@ async def publish_source(
 
     from printright.domain.estimate import NO_ESTIMATE
     from printright.services.publish import publish
-    from printright.services.sealed_model import MODEL_3MF, check_model, is_model
+    from printright.services.sealed_model import ANY_FILE, check_model, media_type_of
     from printright.services.slicing import read_estimate
     from printright.vault.details import Details
     from printright.vault.package import GCODE
 
     home = Home.current()
     name = file_name or source.name
-    estimate, media_type = NO_ESTIMATE, GCODE
+    estimate, media_type = NO_ESTIMATE, media_type_of(name)
     if Path(name).suffix.lower() in GCODE_SUFFIXES:
         refuse_dangerous(source)
-        estimate = read_estimate(source)
-    elif is_model(Path(name)):
-        check_model(source)
-        media_type = MODEL_3MF
+        estimate, media_type = read_estimate(source), GCODE
+    elif media_type != ANY_FILE:
+        check_model(source, media_type)
     owner_key = home.ledger_key()
     columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
@@ -148,7 +147,7 @@ def refuse_dangerous(source: Path) -> None:
 @publishing
 async def publish(source: Path, **options: Any) -> None:
     """Encrypt SOURCE, put it into the store and fix it on the ledger. G-code passes the printers' allow-list first,
-    a 3MF the checks of its container."""
+    a 3MF or STL those of its form; what is neither can be licensed, and no unit prints it."""
     await publish_source(source, None, **options)
 
 

@@ -43,7 +43,7 @@ _AS = click.option("--consumer", help="Which of the file's consumers you are.  [
 def export_3mf(
     source: Path, design: str, consumers: tuple[str, ...], license_file: Path | None, out: Path, no_compression: bool
 ) -> None:
-    """Seal SOURCE, a published 3MF, for outside systems: 3MF Secure Content, bound to the design and a license.
+    """Seal SOURCE, a published 3MF or STL, for outside systems: 3MF Secure Content, bound to the design and a license.
 
     Whoever has a consumer's private key opens it without asking the ledger: this hands the model over.
     """

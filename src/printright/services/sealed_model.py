@@ -1,4 +1,4 @@
-"""Designs that are models (3MF): checked before they are published, sealed for outside systems, opened from them.
+"""Designs that are models (3MF, STL): checked before they are published, sealed for outside systems, opened from them.
 
 A sealed 3MF is 3MF Secure Content: who has the consumer's RSA key opens it, with any software and without a ledger. It
 is for machines and systems that speak nothing else; copies are counted where a unit prints the package.
@@ -19,9 +19,18 @@ from printright.domain.license import License
 from printright.errors import BadValue, Misuse, ModelRefused, Refused
 from printright.services.publish import Design, DesignShelf, file_sha256
 from printright.services.whole_file import NotWritten
-from printright.vault.secure_content import NO_LICENSE, Binding, Recipient, Sealed, SecureFile, check_plain, seal
+from printright.vault.secure_content import (
+    NO_LICENSE,
+    Binding,
+    Recipient,
+    Sealed,
+    SecureFile,
+    check_plain,
+    seal,
+    stl_to_3mf,
+)
 
-MODEL_3MF = "model/3mf"
+MODEL_3MF, MODEL_STL, ANY_FILE = "model/3mf", "model/stl", "application/octet-stream"
 
 
 @dataclass(frozen=True)
@@ -35,16 +44,15 @@ class SealedFacts:
     authenticated: bool
 
 
-def is_model(path: Path) -> bool:
-    """Whether this is a 3MF model by its name; a sliced project (.gcode.3mf) is none."""
-    name = path.name.lower()
-    return name.endswith(".3mf") and not name.endswith(".gcode.3mf")
+def media_type_of(name: str) -> str:
+    """What a file that is no G-code is, by its name."""
+    return {".3mf": MODEL_3MF, ".stl": MODEL_STL}.get(Path(name).suffix.lower(), ANY_FILE)
 
 
-def check_model(path: Path) -> None:
-    """Refuse a 3MF that is hostile, broken or encrypted. Raises ModelRefused, BadValue."""
-    with _opened(path) as file:
-        check_plain(file)
+def check_model(path: Path, media_type: str) -> None:
+    """Refuse a model that is hostile, broken or encrypted. Raises ModelRefused, BadValue."""
+    with _opened(path) as file, _as_3mf(file, media_type) as model:
+        check_plain(model)
 
 
 def export_sealed(
@@ -57,6 +65,8 @@ def export_sealed(
     compress: bool = True,
 ) -> Sealed:
     """Write `source`, the file that was published as `design`, sealed for these consumers and bound to it.
+
+    An STL becomes a 3MF first.
 
     1. it is that file; 2. the license is for that design; 3. nothing is overwritten; 4. the target is there whole, or
     not at all. Raises Refused, BadValue, ModelRefused, NotWritten.
@@ -72,9 +82,13 @@ def export_sealed(
         raise Misuse(f"{target} is there already", hint="give another name, or remove it")
     temporary = target.with_name(f".{target.name}.new")
     try:
-        with _opened(source) as file, open(temporary, "xb", opener=_private) as out:
+        with (
+            _opened(source) as file,
+            _as_3mf(file, media_type_of(source.name)) as model,
+            open(temporary, "xb", opener=_private) as out,
+        ):
             made = seal(
-                file,
+                model,
                 out,
                 recipients,
                 content=design.content,
@@ -148,6 +162,17 @@ def opened_model(path: Path, key: RSAPrivateKey, consumer: str | None, shelf: De
         plain.flush()
         check_plain(plain)
         yield plain_path
+
+
+@contextmanager
+def _as_3mf(file: BinaryIO, media_type: str) -> Iterator[BinaryIO]:
+    if media_type != MODEL_STL:
+        yield file
+        return
+    with _in_memory() as (model, _):
+        stl_to_3mf(file, model)
+        model.flush()
+        yield model
 
 
 @contextmanager

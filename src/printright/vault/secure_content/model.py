@@ -71,7 +71,7 @@ class ModelScan:
         self._untagged: list[int] = []
         """Where a production UUID is missing: behind the names of objects and components."""
         self._path: list[str] = []
-        self._begun = 0
+        self._begun, self._build_prefix = 0, ""
         self._reader = XmlReader(what, self._start, self._end)
 
     @classmethod
@@ -102,7 +102,8 @@ class ModelScan:
         assert self.build is not None
         space = f' xmlns:p="{PRODUCTION}" p:UUID='.encode()
         tags = [Edit(at, at, space + b'"%s"' % str(uuid4()).encode()) for at in self._untagged]
-        return sorted([*tags, Edit(*self.build, b"<build/>")], key=lambda edit: edit.begin)
+        name = f"{self._build_prefix}:build" if self._build_prefix else "build"
+        return sorted([*tags, Edit(*self.build, f"<{name}/>".encode())], key=lambda edit: edit.begin)
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         reader, depth = self._reader, len(self._path)
@@ -112,7 +113,7 @@ class ModelScan:
         elif depth == 1 and name == f"{{{CORE}}}build":
             if self.build is not None:
                 raise ModelRefused(f"{self._what} has two builds")
-            self._begun = reader.at
+            self._begun, self._build_prefix = reader.at, reader.prefix
         elif depth == 2 and self._path[1] == f"{{{CORE}}}build" and name == f"{{{CORE}}}item":
             self.items.append(self._placed(attributes))
         elif depth == 2 and self._path[1] == f"{{{CORE}}}resources":

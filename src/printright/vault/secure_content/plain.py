@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -84,7 +85,7 @@ def _other(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 class PartsWriter:
-    """Writes a 3MF part by part. Encrypted parts are stored, since nothing shrinks them."""
+    """Writes a 3MF part by part, in a `with` block. Encrypted parts are stored, since nothing shrinks them."""
 
     def __init__(self, target: BinaryIO) -> None:
         self._zip = zipfile.ZipFile(target, "w")
@@ -102,5 +103,10 @@ class PartsWriter:
         except RuntimeError:  # zipfile's word for more than 2 GiB without zip64
             raise ModelRefused(f"{name} has more than 2 GiB") from None
 
-    def close(self) -> None:
-        self._zip.close()
+    def __enter__(self) -> PartsWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # After an error the target is thrown away; zipfile would otherwise finish it when it is collected.
+        with suppress(Exception) if kind else nullcontext():
+            self._zip.close()

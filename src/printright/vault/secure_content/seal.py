@@ -93,32 +93,31 @@ def seal(
     plain = check_plain(source, limits)
     package = plain.package
     root, planned = _plan(plain)
-    writer = PartsWriter(target)
-    clear = ClearDigest()
+    with PartsWriter(target) as writer:
+        clear = ClearDigest()
 
-    def add_clear(name: str, data: bytes) -> None:
-        clear.add(name, hashlib.sha256(data).digest())
-        writer.add(name, [data], deflate=True)
+        def add_clear(name: str, data: bytes) -> None:
+            clear.add(name, hashlib.sha256(data).digest())
+            writer.add(name, [data], deflate=True)
 
-    # Everything in clear comes first: its digest is part of what the encrypted parts authenticate.
-    types = [(ROOT, opc.MODEL_TYPE), *((part.name, part.content_type) for part in planned)]
-    add_clear(opc.TYPES, opc.types_xml([*types, (KEYSTORE_PART, opc.KEYSTORE_TYPE)]))
-    store_relations = [(opc.KEYSTORE, KEYSTORE_PART), (opc.MUST_PRESERVE, KEYSTORE_PART)]
-    add_clear(opc.ROOT_RELS, opc.rels_xml([(opc.START_PART, ROOT), *store_relations]))
-    add_clear(ROOT, root)
-    models = [part.name for part in planned if part.content_type == opc.MODEL_TYPE]
-    add_clear(opc.rels_name(ROOT), opc.rels_xml(_with_encrypted((opc.START_PART, name) for name in models)))
-    for part in planned:
-        if part.relations:
-            add_clear(opc.rels_name(part.name), opc.rels_xml(_with_encrypted(part.relations)))
+        # Everything in clear comes first: its digest is part of what the encrypted parts authenticate.
+        types = [(ROOT, opc.MODEL_TYPE), *((part.name, part.content_type) for part in planned)]
+        add_clear(opc.TYPES, opc.types_xml([*types, (KEYSTORE_PART, opc.KEYSTORE_TYPE)]))
+        store_relations = [(opc.KEYSTORE, KEYSTORE_PART), (opc.MUST_PRESERVE, KEYSTORE_PART)]
+        add_clear(opc.ROOT_RELS, opc.rels_xml([(opc.START_PART, ROOT), *store_relations]))
+        add_clear(ROOT, root)
+        models = [part.name for part in planned if part.content_type == opc.MODEL_TYPE]
+        add_clear(opc.rels_name(ROOT), opc.rels_xml(_with_encrypted((opc.START_PART, name) for name in models)))
+        for part in planned:
+            if part.relations:
+                add_clear(opc.rels_name(part.name), opc.rels_xml(_with_encrypted(part.relations)))
 
-    key, binding = os.urandom(KEY_SIZE), Binding(content, license_id, os.urandom(EXPORT_SIZE), clear.digest())
-    resources = [_encrypt(writer, part, key, binding, compress=compress) for part in planned]
-    rights = tuple(wrap(key, each.public_key, index) for index, each in enumerate(recipients))
-    consumers = tuple(Consumer(r.consumer_id, r.key_id, public_pem(r.public_key)) for r in recipients)
-    store = KeyStore(uuid4(), consumers, (Group(binding.key_uuid(), rights, tuple(resources)),))
-    writer.add(KEYSTORE_PART, [store.to_xml()], deflate=True)
-    writer.close()
+        key, binding = os.urandom(KEY_SIZE), Binding(content, license_id, os.urandom(EXPORT_SIZE), clear.digest())
+        resources = [_encrypt(writer, part, key, binding, compress=compress) for part in planned]
+        rights = tuple(wrap(key, each.public_key, index) for index, each in enumerate(recipients))
+        consumers = tuple(Consumer(r.consumer_id, r.key_id, public_pem(r.public_key)) for r in recipients)
+        store = KeyStore(uuid4(), consumers, (Group(binding.key_uuid(), rights, tuple(resources)),))
+        writer.add(KEYSTORE_PART, [store.to_xml()], deflate=True)
     kept = {package.root_model, *_carried(package)}
     plumbing = {opc.TYPES, *(name for name in package.container.parts if name.endswith(".rels"))}
     left_out = tuple(sorted(package.container.parts.keys() - kept - plumbing))

@@ -101,29 +101,30 @@ class UnlockedFile:
     def write_plain(self, target: BinaryIO) -> None:
         """Write the same 3MF without encryption. Raises ModelRefused; then what was written must be thrown away."""
         package, encrypted = self.file.package, self.file.encrypted
-        writer = PartsWriter(target)
-        kept = [name for name in package.container.parts if name not in (package.keystore, opc.TYPES)]
-        parts = [name for name in kept if not name.endswith(".rels")]
-        types = [(name, package.types.of(name) or "application/octet-stream") for name in parts]
-        writer.add(opc.TYPES, [opc.types_xml(types)], deflate=True)
-        sources = [""] + [name for name in parts if opc.rels_name(name) in package.container.parts]
-        for source in sources:
-            relations = [
-                (relation.type, relation.target)
-                for relation in package.relations
-                if relation.source == source and relation.type != opc.ENCRYPTED and relation.target != package.keystore
-            ]
-            if relations:
-                writer.add(opc.rels_name(source), [opc.rels_xml(relations)], deflate=True)
-        for name in parts:
-            if name in encrypted:
-                pieces = checked(package, name, self.part(encrypted[name]))
-            elif name == package.root_model:
-                pieces = self._root()
-            else:
-                pieces = package.container.stream(name)
-            writer.add(name, pieces, deflate=True)
-        writer.close()
+        with PartsWriter(target) as writer:
+            kept = [name for name in package.container.parts if name not in (package.keystore, opc.TYPES)]
+            parts = [name for name in kept if not name.endswith(".rels")]
+            types = [(name, package.types.of(name) or "application/octet-stream") for name in parts]
+            writer.add(opc.TYPES, [opc.types_xml(types)], deflate=True)
+            sources = [""] + [name for name in parts if opc.rels_name(name) in package.container.parts]
+            for source in sources:
+                relations = [
+                    (relation.type, relation.target)
+                    for relation in package.relations
+                    if relation.source == source
+                    and relation.type != opc.ENCRYPTED
+                    and relation.target != package.keystore
+                ]
+                if relations:
+                    writer.add(opc.rels_name(source), [opc.rels_xml(relations)], deflate=True)
+            for name in parts:
+                if name in encrypted:
+                    pieces = checked(package, name, self.part(encrypted[name]))
+                elif name == package.root_model:
+                    pieces = self._root()
+                else:
+                    pieces = package.container.stream(name)
+                writer.add(name, pieces, deflate=True)
 
     def part(self, resource: ResourceData) -> Iterator[bytes]:
         """The plaintext of one encrypted part, in pieces."""

@@ -114,6 +114,15 @@ def write_plain(mesh: Mesh) -> bytes:
     return _written(model, {})
 
 
+def read_stl(data: bytes) -> Mesh:
+    """The mesh of an STL."""
+    model = wrapper().CreateModel()
+    reader = model.QueryReader("stl")
+    reader.ReadFromBuffer(data)
+    (mesh,) = _loaded(model, reader).meshes
+    return mesh
+
+
 def _written(model: Any, consumers: dict[str, RSAPublicKey]) -> bytes:
     crypto = _Crypto(model)
     writer = model.QueryWriter("3mf")
