@@ -21,6 +21,7 @@ from printright.units.keyring import DesignKeys
 from printright.units.offers import Offers
 from printright.units.operator import AgentSettings
 from printright.units.operators import Operators
+from printright.units.profiles import ProfileShelf, UnitIdentity
 from printright.units.report import Reporter
 from printright.units.shelf import LicenseShelf
 from printright.vault.keys import LedgerKey, UnsealingKey
@@ -60,6 +61,7 @@ async def _work(
             custodians=home.custodian_urls(),
             unit_key=unit_key,
             unsealing_key=unsealing_key,
+            identity=UnitIdentity(ledger, unit_key.address, ProfileShelf(home.folder / "profiles")),
             session=session,
         )
         agent = Agent(

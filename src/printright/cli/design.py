@@ -40,6 +40,12 @@ def publishing(function: Any) -> Any:
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
             help="Card (member.json) of a custodian; several times for several.  [default: this participant]",
         ),
+        click.option(
+            "--minimum-firmware",
+            multiple=True,
+            metavar="MODEL=VERSION",
+            help="Custodians refuse other models and older firmware; several times for several models.  [default: any]",
+        ),
         click.option("--threshold", default=1, show_default=True, help="How many custodians must release together."),
     ]
     for option in reversed(options):
@@ -68,6 +74,7 @@ async def publish_source(
     material: str,
     notes: str,
     cards: tuple[Path, ...],
+    minimum_firmware: tuple[str, ...],
     threshold: int,
     file_name: str = "",
 ) -> None:
@@ -75,12 +82,14 @@ async def publish_source(
     from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
     from printright.domain.estimate import NO_ESTIMATE
+    from printright.domain.firmware import MinimumFirmware
     from printright.services.publish import publish
     from printright.services.sealed_model import ANY_FILE, check_model, media_type_of
     from printright.services.slicing import read_estimate
     from printright.vault.details import Details
     from printright.vault.package import GCODE
 
+    minimum = MinimumFirmware.parse(minimum_firmware)
     home = Home.current()
     name = file_name or source.name
     estimate, media_type = NO_ESTIMATE, media_type_of(name)
@@ -114,6 +123,7 @@ async def publish_source(
                 previous=previous,
                 estimate=estimate,
                 media_type=media_type,
+                minimum_firmware=minimum,
                 progress=lambda done: progress.update(task, completed=done),
             )
             await ledger.wait_final(receipt)

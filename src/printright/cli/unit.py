@@ -79,9 +79,11 @@ async def request(
     """Make this unit's request for enrolment, signed by the unit itself."""
     from printright.domain.member import UnitProfile
     from printright.services import members
+    from printright.units.profiles import ProfileShelf
 
     home = Home.current()
     profile = UnitProfile(os.urandom(32), kind, model, firmware, serial_number, place)
+    ProfileShelf(home.folder / "profiles").add(profile)
     async with home.ledger() as ledger:
         made = await members.request_enrolment(
             ledger,
@@ -99,7 +101,7 @@ async def request(
 @verb(app)
 @click.argument("request", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def attest(request: Path) -> None:
-    """Add the builder's signed statement to a unit's request. For a builder."""
+    """Add the builder's signed statement to a unit's request: it has these keys, model, firmware and serial number."""
     from printright.domain.member import EnrolmentRequest
     from printright.domain.words import TypedDomain
     from printright.services import members
@@ -112,7 +114,15 @@ def attest(request: Path) -> None:
         home.ledger_key(),
     )
     request.write_text(json.dumps(made.to_json(), indent=1) + "\n")
-    result({"request": str(request), "builder": made.builder}, f"{request} now bears the statement of {made.builder}")
+    about = made.profile
+    stated = {"unit": made.unit, "key": made.key, "model": about.model, "firmware": about.firmware}
+    stated["serial_number"] = about.serial_number
+    result(
+        {"request": str(request), "builder": made.builder, "stated": stated},
+        f"{request} now bears the statement of {made.builder}:\n"
+        f"{about.model}, serial number {about.serial_number}, firmware {about.firmware}, "
+        f"has the keys of unit {made.unit}",
+    )
 
 
 @verb(app)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from printright.domain.firmware import ANY_FIRMWARE, MinimumFirmware
 from printright.domain.ids import Address, ContentId, Digest, JobId, LicenseId, bytes32
 from printright.domain.license import Terms
-from printright.domain.member import Role
+from printright.domain.member import Role, UnitProfile
 from printright.domain.words import ZERO_ADDRESS, TypedDomain, address_bytes, keccak
 from printright.errors import BadValue, CouldNotCheck, ReleaseRefused
 
@@ -35,7 +36,8 @@ class ShareRequest:
 
     `unit_key` is the unit's public unsealing key, an uncompressed P-256 point. `job` already binds chain, contract,
     license (hence the terms), unit and `sequence`. Asked again after a lost answer, it is a new request with its own
-    `nonce` and `expires_at_s`.
+    `nonce` and `expires_at_s`. `profile` is shown where the package asks for it, and needs no signature: the ledger has
+    its digest.
     """
 
     custodian: Address
@@ -47,6 +49,7 @@ class ShareRequest:
     manifest: Digest
     nonce: bytes
     expires_at_s: int
+    profile: UnitProfile | None = None
 
     def __post_init__(self) -> None:
         for name in ("job", "manifest", "nonce"):
@@ -76,16 +79,22 @@ class ShareRequest:
 
 @dataclass(frozen=True)
 class PackageClaims:
-    """What a manifest says, after its signature by `owner` was verified: its digest, its owner, its content id."""
+    """What a manifest says, after its signature by `owner` was verified: its digest, its owner, its content id, and
+    the firmware that it asks for.
+    """
 
     manifest: Digest
     owner: Address
     content: ContentId
+    minimum_firmware: MinimumFirmware = ANY_FIRMWARE
 
 
 @dataclass(frozen=True)
 class ReleaseFacts:
-    """The contract's view `release_facts(unit, terms)`, read at `block`; the names are those of the contract."""
+    """The contract's view `release_facts(unit, terms)`, read at `block`; the names are those of the contract.
+
+    `profile` is the digest in `unit(unit)` of the same block, where the package asks for a firmware.
+    """
 
     block: int
     operator: Address
@@ -102,6 +111,7 @@ class ReleaseFacts:
     quantity: int
     deadline: int
     running: bool
+    profile: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -170,7 +180,8 @@ def decide(
         `request.digest(domain)`.
      4. The manifest shown is the one requested, and it is of the content that the terms are for.
      5. What the ledger shows is of this chain and contract.
-     6. The unit is enrolled, attested where the terms ask for it, and not halted.
+     6. The unit is enrolled, attested where the terms ask for it, and not halted. Where the package asks for a minimum
+        firmware, the unit's attested profile has it (see `MinimumFirmware.fault`).
      7. The key shown is the unit's registered unsealing key.
      8. The unit's operator is a maker: suspension counts at once.
      9. The design is published by the owner who signed the manifest, and is not withdrawn.
@@ -230,6 +241,9 @@ def _check_facts(request: ShareRequest, package: PackageClaims, facts: ReleaseFa
         raise ReleaseRefused(
             f"unit {request.unit} is halted", hint="its operator clears it, after a look at the machine"
         )
+    fault = package.minimum_firmware.fault(attested=facts.attested, registered=facts.profile, profile=request.profile)
+    if fault:
+        raise ReleaseRefused(fault, hint="the unit's operator enrolls it anew after an update, with its builder's word")
     # 7
     if facts.key_digest != keccak(request.unit_key):
         raise ReleaseRefused(f"the key shown is not the registered unsealing key of unit {request.unit}")

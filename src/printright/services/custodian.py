@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from printright.domain.ids import Address
 from printright.domain.license import Terms
@@ -101,7 +102,7 @@ class Custodian:
         self._busy += 1
         try:
             package = self._package(signed.manifest)
-            view = await self._look(request.unit, request.terms)
+            view = await self._look(request.unit, request.terms, profile=bool(package.claims.minimum_firmware))
             release = decide(request, signer, package.claims, view, self.domain, self.address, now_s)
             if isinstance(self._key, SoftwareUnsealingKey):
                 sealed = self._reseal(package, release)
@@ -126,28 +127,30 @@ class Custodian:
             package.checked = True
         return seal(release.unit_key, share.to_bytes(), share_info(release.job, release.manifest, share.index))
 
-    async def _look(self, unit: Address, terms: Terms) -> LedgerView:
+    async def _look(self, unit: Address, terms: Terms, *, profile: bool) -> LedgerView:
         try:
             async with asyncio.timeout(self._limits.ledger_timeout_s):
                 final_block, found = await self._ledger.call_final("release_facts", unit, terms.abi())
-                final = None if found is None else ReleaseFacts(block=final_block, **found._asdict())
+                final = None if found is None else await self._facts(unit, found, final_block, profile=profile)
                 if final is not None and not self._lags:
                     return LedgerView(self.domain, final_block, final, final)
-                newest = await self._facts(unit, terms, await self._ledger.block_number())
+                block = await self._ledger.block_number()
+                found = await self._ledger.call("release_facts", unit, terms.abi(), block=block)
+                newest = await self._facts(unit, found, block, profile=profile)
                 return LedgerView(self.domain, final_block, final, newest)
         except TimeoutError:
             raise LedgerUnavailable("the custodian's ledger does not answer in time") from None
 
-    async def _facts(self, unit: Address, terms: Terms, block: int) -> ReleaseFacts:
-        facts = await self._ledger.call("release_facts", unit, terms.abi(), block=block)
-        return ReleaseFacts(block=block, **facts._asdict())
+    async def _facts(self, unit: Address, found: Any, block: int, *, profile: bool) -> ReleaseFacts:
+        digest = (await self._ledger.call("unit", unit, block=block)).profile if profile else None
+        return ReleaseFacts(block=block, profile=digest, **found._asdict())
 
     def _package(self, raw: bytes) -> _Package:
         # Parsing checks the owner's signature; a manifest is asked for by many jobs.
         package = self._packages.pop(raw, None)
         if package is None:
             manifest = Manifest.from_json(raw)
-            claims = PackageClaims(manifest.digest, manifest.owner, manifest.content_id)
+            claims = PackageClaims(manifest.digest, manifest.owner, manifest.content_id, manifest.minimum_firmware)
             package = _Package(manifest, claims, _index_of(manifest, self.address))
         self._packages[raw] = package
         if len(self._packages) > _PACKAGES_KEPT:

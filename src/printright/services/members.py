@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from contextlib import suppress
 
 from printright.domain.ids import Address
 from printright.domain.member import EnrolmentRequest, Role, UnitProfile
 from printright.domain.words import ZERO_ADDRESS, TypedDomain
-from printright.errors import BadValue
+from printright.errors import BadValue, WrongKey
 from printright.ledger.events import MemberAdmitted, UnitEnrolled, UnitRetired
 from printright.ledger.port import Ledger, Receipt, Signer
+from printright.ledger.transaction import signer_of
 
 REQUEST_LIFETIME_S = 7 * 86_400
 
@@ -71,7 +73,14 @@ async def request_enrolment(
 
 
 def attest(request: EnrolmentRequest, domain: TypedDomain, builder: Signer) -> EnrolmentRequest:
-    """Add the builder's signed statement that this is a machine of its making with this key and profile."""
+    """Add the builder's signed statement: a machine of its making, with this account, key and profile (model, firmware,
+    serial number). Raises BadValue for a request that the unit itself did not sign: nobody is attested without it.
+    """
+    signer = None
+    with suppress(WrongKey):
+        signer = signer_of(request.enrolment_digest(domain), request.signature)
+    if signer != request.unit:
+        raise BadValue("the request is not signed by its unit, for this network", hint="`printright unit request`")
     signature = builder.sign_digest(request.attestation_digest(domain))
     return dataclasses.replace(request, builder=builder.address, builder_signature=signature)
 

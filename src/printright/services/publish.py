@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from printright.domain.estimate import NO_ESTIMATE, PrintEstimate
+from printright.domain.firmware import ANY_FIRMWARE, MinimumFirmware
 from printright.domain.ids import ContentId, bytes32
 from printright.errors import BadValue
 from printright.ledger.port import Ledger, Receipt
@@ -42,6 +43,7 @@ class Design:
     parts_per_run: int
     previous: ContentId | None
     estimate: PrintEstimate = NO_ESTIMATE
+    minimum_firmware: MinimumFirmware = ANY_FIRMWARE
 
 
 class DesignShelf:
@@ -55,6 +57,7 @@ class DesignShelf:
         """Write a version; whole, and synced, when this returns. Raises NotWritten."""
         data = {name: value.hex() if isinstance(value, bytes) else value for name, value in vars(design).items()}
         data["estimate"] = design.estimate.to_json()
+        data["minimum_firmware"] = design.minimum_firmware.to_json()
         write_whole(self._folder / f"{design.content.hex()}.json", json.dumps(data, indent=1))
 
     def all(self) -> list[Design]:
@@ -94,6 +97,7 @@ async def publish(
     previous: ContentId | None = None,
     estimate: PrintEstimate = NO_ESTIMATE,
     media_type: str = GCODE,
+    minimum_firmware: MinimumFirmware = ANY_FIRMWARE,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Design, Receipt]:
     """Publish `source` as `title`, or as the next version after `previous`. The same call again changes nothing.
@@ -112,6 +116,7 @@ async def publish(
             parts_per_run=parts_per_run,
             media_type=media_type,
             previous=previous,
+            minimum_firmware=minimum_firmware,
             progress=progress,
         )
         design = Design(
@@ -125,12 +130,15 @@ async def publish(
             parts_per_run=parts_per_run,
             previous=previous,
             estimate=estimate,
+            minimum_firmware=minimum_firmware,
         )
         shelf.add(design)
     elif design.parts_per_run != parts_per_run:
         raise BadValue(
             f"{title!r} was published with {design.parts_per_run} parts per run", hint="make it a new version"
         )
+    elif design.minimum_firmware != minimum_firmware:
+        raise BadValue(f"{title!r} was published with another minimum firmware", hint="make it a new version")
     key = f"publish:{design.content.hex()}"
     if previous is None:
         receipt = await ledger.send(key, "publish", design.commitment, parts_per_run)
@@ -163,6 +171,8 @@ def _from_file(path: Path) -> Design:
         }
         previous = ContentId(bytes32(data["previous"], "previous")) if data["previous"] else None
         estimate = PrintEstimate.from_json(data.get("estimate", {}))
-        return Design(**{**data, **hexadecimal, "previous": previous, "estimate": estimate})
+        minimum = MinimumFirmware.of(data.get("minimum_firmware", {}))
+        others = {"previous": previous, "estimate": estimate, "minimum_firmware": minimum}
+        return Design(**{**data, **hexadecimal, **others})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadValue(f"{path} is not a design of this shelf: {error}") from None

@@ -24,6 +24,7 @@ import aiohttp
 
 from printright.domain.ids import Address, JobId
 from printright.domain.license import Terms
+from printright.domain.member import UnitProfile
 from printright.domain.release import ShareRequest, share_info
 from printright.domain.words import TypedDomain
 from printright.errors import (
@@ -61,12 +62,13 @@ _LATER_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 @dataclass(frozen=True)
 class ReleaseJob:
-    """Which job the key is for: the unit's running one, under `terms`."""
+    """Which job the key is for: the unit's running one, under `terms`. `profile` where the package asks for it."""
 
     domain: TypedDomain
     job: JobId
     sequence: int
     terms: Terms
+    profile: UnitProfile | None = None
 
 
 @dataclass(frozen=True)
@@ -260,6 +262,7 @@ class _Collection:
             manifest=self._manifest.digest,
             nonce=os.urandom(32),
             expires_at_s=int(self._clock()) + self._asking.request_lifetime_s,
+            profile=self._job.profile,
         )
         signature = self._unit_key.sign_digest(request.digest(self._job.domain))
         return encode_request(SignedRequest(request, signature, self._raw))

@@ -13,6 +13,7 @@ import msgspec
 
 from printright.domain.ids import ContentId, Digest, JobId
 from printright.domain.license import Limits, Terms
+from printright.domain.member import UnitProfile
 from printright.domain.release import ShareRequest
 from printright.domain.words import checksum
 from printright.errors import BadValue
@@ -60,7 +61,7 @@ class _Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     document: str
 
 
-class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     printright: str
     custodian: str
     unit: str
@@ -73,6 +74,7 @@ class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expires_at_s: int
     signature: str
     manifest: msgspec.Raw
+    profile: dict[str, str] | None = None
 
 
 _encode = msgspec.json.Encoder().encode
@@ -107,6 +109,7 @@ def encode_request(signed: SignedRequest) -> bytes:
             expires_at_s=request.expires_at_s,
             signature=signed.signature.hex(),
             manifest=msgspec.Raw(signed.manifest),
+            profile=None if request.profile is None else request.profile.to_json(),
         )
     )
 
@@ -134,6 +137,7 @@ def decode_request(body: bytes) -> SignedRequest:
                 manifest=Digest(_unhex(wire.manifest_digest, 32)),
                 nonce=_unhex(wire.nonce, 32),
                 expires_at_s=wire.expires_at_s,
+                profile=None if wire.profile is None else UnitProfile.from_json(wire.profile),
             ),
             signature=_unhex(wire.signature, 65),
             manifest=bytes(wire.manifest),

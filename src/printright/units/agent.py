@@ -16,7 +16,7 @@ from contextlib import suppress
 from printright.domain.ids import Address, JobId
 from printright.domain.job import job_id, split_runs
 from printright.domain.license import unit_proof
-from printright.errors import BadValue, CouldNotCheck, Misuse
+from printright.errors import BadValue, CouldNotCheck, Misuse, Refused
 from printright.ledger.port import Ledger
 from printright.services.members import now_s, typed_domain
 from printright.units.driver import Driver
@@ -74,9 +74,9 @@ class Agent:
         """Start a job; it is journalled, and nothing spent, when this returns.
 
         1. what was ordered under this key before is that job  2. the machine is not halted and has no open job
-        3. the package is here, whole and signed  4. the copies are whole runs of the file  5. the license is for this
-        unit  6. on a bed that is not known to be clear the job waits, and spends nothing before somebody says so.
-        What the ledger alone can tell (copies, expiry ...), `start_job` tells.
+        3. the package is here, whole and signed, and for this machine's firmware  4. the copies are whole runs of the
+        file  5. the license is for this unit  6. on a bed that is not known to be clear the job waits, and spends
+        nothing before somebody says so. What the ledger alone can tell (copies, expiry ...), `start_job` tells.
         """
         license = self._licenses.get(order.license)
         async with self._ordering:
@@ -92,6 +92,9 @@ class Agent:
                 raise Misuse("the unit has an open job", hint="finish or cancel it first: `printright job status`")
             # 3
             package = await self._keys.fetch(license)
+            fault = await self._keys.firmware_fault(license)
+            if fault:
+                raise Refused(fault, hint="after an update: `printright unit request`, attest and enroll again")
             # 4
             split_runs(order.quantity, package.manifest.parts_per_run)
             # 5

@@ -14,7 +14,9 @@ from printright.errors import PackageRefused
 from printright.ledger.port import Signer
 from printright.services.release import ReleaseJob, collect_design_key
 from printright.units.journal import JobEntry
+from printright.units.profiles import UnitIdentity
 from printright.vault.keys import UnsealingKey
+from printright.vault.manifest import Manifest
 from printright.vault.package import GCODE, Package, UnlockedPackage, fetch_manifest, open_package
 from printright.vault.store import Store
 
@@ -30,10 +32,13 @@ class DesignKeys:
         custodians: Mapping[Address, str],
         unit_key: Signer,
         unsealing_key: UnsealingKey,
+        identity: UnitIdentity,
         session: aiohttp.ClientSession,
     ) -> None:
         self._domain, self._store, self._custodians = domain, store, custodians
         self._unit_key, self._unsealing_key, self._session = unit_key, unsealing_key, session
+        self._identity = identity
+        self._manifests: dict[LicenseId, Manifest] = {}
         self._packages: dict[LicenseId, Package] = {}
 
     async def fetch(self, license: License) -> Package:
@@ -43,6 +48,13 @@ class DesignKeys:
         """
         package = self._packages.get(license.id)
         if package is None:
+            manifest = await self._manifest(license)
+            package = self._packages[license.id] = await open_package(manifest, self._store)
+        return package
+
+    async def _manifest(self, license: License) -> Manifest:
+        manifest = self._manifests.get(license.id)
+        if manifest is None:
             manifest = await fetch_manifest(Digest(license.document.manifest), self._store)
             if manifest.owner != license.licensor or manifest.content_id != license.content:
                 raise PackageRefused(
@@ -54,8 +66,15 @@ class DesignKeys:
                     f"the package holds {manifest.media_type}, and this unit prints G-code",
                     hint="nothing was spent; ask the licensor for a license of the sliced file",
                 )
-            package = self._packages[license.id] = await open_package(manifest, self._store)
-        return package
+            self._manifests[license.id] = manifest
+        return manifest
+
+    async def firmware_fault(self, license: License) -> str:
+        """Why this machine's firmware keeps custodians from releasing the key; empty where it does not.
+
+        Custodians look for themselves: this is asked so that no copy is spent in vain. Raises as `fetch` does.
+        """
+        return await self._identity.fault((await self._manifest(license)).minimum_firmware)
 
     async def unlock(self, entry: JobEntry, license: License) -> UnlockedPackage:
         """Get the design key for a running job and open the package; the whole file is checked before it is returned.
@@ -63,7 +82,8 @@ class DesignKeys:
         Raises ReleaseRefused, CustodianUnavailable, PackageRefused.
         """
         package = await self.fetch(license)
-        job = ReleaseJob(self._domain, entry.job, entry.sequence, license.terms)
+        profile = await self._identity.profile() if package.manifest.minimum_firmware else None
+        job = ReleaseJob(self._domain, entry.job, entry.sequence, license.terms, profile)
         key = await collect_design_key(
             package.manifest,
             job,

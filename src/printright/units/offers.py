@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from printright.domain.ids import Address
 from printright.domain.license import License
-from printright.errors import Refused
+from printright.errors import PackageRefused, Refused, StoreUnavailable
 from printright.ledger.port import Ledger
 from printright.units.keyring import DesignKeys
 from printright.units.shelf import LicenseShelf
@@ -45,6 +46,12 @@ class Offers:
         self._licenses.add(license)
         return await self._offer(license)
 
+    async def _firmware_fault(self, license: License) -> str:
+        # Whoever orders a job meets the same errors, with more to say about them.
+        with suppress(StoreUnavailable, PackageRefused):
+            return await self._keys.firmware_fault(license)
+        return ""
+
     async def _offer(self, license: License) -> Offer:
         if license.units and self._unit not in license.units:
             return Offer(license, 0, "for other units")
@@ -53,7 +60,8 @@ class Offers:
             return Offer(license, 0, "expired")
         available = await self._ledger.call("available", self._unit, license.terms.abi())
         if available:
-            return Offer(license, int(available))
+            fault = await self._firmware_fault(license)
+            return Offer(license, 0, fault) if fault else Offer(license, int(available))
         counters = await self._ledger.call("counters", license.id)
         if counters.issued == 0:
             note = "not on this ledger"

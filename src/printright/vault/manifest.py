@@ -22,6 +22,7 @@ from coincurve import PublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from printright.domain.firmware import ANY_FIRMWARE, MinimumFirmware
 from printright.domain.ids import Address, ContentId, Digest
 from printright.domain.words import address_bytes, checksum, hash_words, keccak
 from printright.errors import BadValue, PackageRefused, WrongKey
@@ -108,6 +109,7 @@ class Manifest:
 
     `package_id` is random and, with the owner, is bound into every key and ciphertext of the package. `key_check`
     tells a right design key from a wrong one. `previous` is the version on the ledger that this one follows.
+    `minimum_firmware` is for custodians to enforce; a manifest without one has no such field.
     """
 
     package_id: bytes
@@ -120,6 +122,7 @@ class Manifest:
     windows: tuple[Window, ...]
     custody: Custody
     previous: ContentId | None = None
+    minimum_firmware: MinimumFirmware = ANY_FIRMWARE
     signature: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
@@ -239,6 +242,7 @@ class Manifest:
             "parts_per_run": self.parts_per_run,
             "previous": None if self.previous is None else self.previous.hex(),
             "windows": [{"name": w.name, "sha256": w.sha256.hex(), "size": w.size} for w in self.windows],
+            **({"minimum_firmware": self.minimum_firmware.to_json()} if self.minimum_firmware else {}),
         }
 
 
@@ -276,6 +280,7 @@ class _WireManifest(_Wire):
     parts_per_run: int
     previous: str | None
     windows: list[_WireWindow]
+    minimum_firmware: dict[str, str] = {}
 
 
 class _WireSigned(_Wire):
@@ -304,5 +309,6 @@ class _WireSigned(_Wire):
             windows=tuple(Window(w.name, w.size, Digest(text(w.sha256))) for w in wire.windows),
             custody=Custody(commitments, custodians),
             previous=None if wire.previous is None else ContentId(text(wire.previous)),
+            minimum_firmware=MinimumFirmware.of(wire.minimum_firmware),
             signature=text(self.signature),
         )

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from printright.domain.firmware import ANY_FIRMWARE, MinimumFirmware
 from printright.domain.ids import ContentId, Digest
 from printright.errors import BadValue, PackageRefused, WrongKey
 from printright.vault.committee import Custodian
@@ -63,6 +64,7 @@ async def publish_package(
     parts_per_run: int = 1,
     media_type: str = GCODE,
     previous: ContentId | None = None,
+    minimum_firmware: MinimumFirmware = ANY_FIRMWARE,
     created_s: int | None = None,
     progress: Progress | None = None,
 ) -> PublishedPackage:
@@ -108,6 +110,7 @@ async def publish_package(
         windows=(Window(DETAILS, len(sealed_details), details_digest), Window(FILE, info.size, file_digest)),
         custody=custody,
         previous=previous,
+        minimum_firmware=minimum_firmware,
     ).signed(owner_signer)
     return PublishedPackage(manifest, await store.put(manifest.to_json()), facts)
 

@@ -5,13 +5,11 @@ out in mid-job, and put back.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fault_commands import run
 from fault_town import Town, said_by, serve, stop, until
 
 from printright.cli.agent_client import AgentClient
@@ -19,22 +17,6 @@ from printright.units.drivers.simulator import FirmwareSettings, Simulator
 from softhsm import PIN, SoftHsm
 
 pytestmark = [pytest.mark.needs("cc"), pytest.mark.needs("softhsm2-util")]
-
-
-def run(home: Path, *arguments: str, code: int = 0) -> dict[str, Any]:
-    """A command in a process of its own; its result or, where it is to fail, its error."""
-    done = subprocess.run(
-        [sys.executable, "-m", "printright", *arguments, "--json"],
-        env={**os.environ, "PRINTRIGHT_HOME": str(home)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == code, f"{arguments}: {done.stdout}{done.stderr}"
-    assert PIN not in done.stdout + done.stderr
-    found: dict[str, Any] = json.loads(done.stderr if code else done.stdout)
-    return found
 
 
 def test_a_unit_with_its_keys_in_a_token(faults: Town, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +53,7 @@ def test_a_unit_with_its_keys_in_a_token(faults: Town, tmp_path: Path, monkeypat
         try:
             said_by(agent, tmp_path)
             run(home, "license", "import", str(tmp_path / "a.license.json"))
-            run(home, "job", "start", license.id.hex(), "--quantity", "2", "--no-wait")
+            run(home, "job", "start", license.id.hex(), "--quantity", "2", "--no-wait", "--bed-is-clear")
             client = AgentClient(home)
 
             def job() -> Any:

@@ -117,6 +117,7 @@ def a_model_from_publishing_to_import(run: Run, tmp_path: Path) -> None:
                 custodians={},
                 unit_key=holder.ledger_key(),
                 unsealing_key=holder.unsealing_key(),
+                identity=None,  # type: ignore[arg-type]
                 session=None,  # type: ignore[arg-type]
             ).fetch(License.from_json(json.loads(license_file.read_text())))
         )

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from printright.domain.firmware import MinimumFirmware
 from printright.domain.ids import Address, ContentId, Digest, JobId, LicenseId
 from printright.domain.job import job_id
 from printright.domain.license import Limits, Terms
-from printright.domain.member import Role
+from printright.domain.member import Role, UnitProfile
 from printright.domain.release import (
     MAX_WINDOW_S,
     LedgerView,
@@ -44,6 +45,10 @@ TERMS = Terms(CONTENT, Limits(NOW + 86_400, attested_only=True), bytes(32), kecc
 LICENSE = TERMS.license_id(OWNER, OPERATOR)
 JOB = job_id(DOMAIN, LICENSE, UNIT, 7)
 
+PROFILE = UnitProfile(keccak(b"salt"), "printer", "Demo One", "Marlin 2.1.2", "SN-1")
+OLD_PROFILE = dataclasses.replace(PROFILE, firmware="Marlin 2.0.9")
+LEAST = MinimumFirmware.parse(["Demo One=Marlin 2.1"])
+
 FACTS = ReleaseFacts(
     block=100,
     operator=OPERATOR,
@@ -60,14 +65,15 @@ FACTS = ReleaseFacts(
     quantity=2,
     deadline=NOW + 3600,
     running=True,
+    profile=PROFILE.digest,
 )
 
 
 def good() -> dict[str, Any]:
     return {
-        "request": ShareRequest(CUSTODIAN, UNIT, KEY, JOB, 7, TERMS, MANIFEST, keccak(b"nonce"), NOW + 60),
+        "request": ShareRequest(CUSTODIAN, UNIT, KEY, JOB, 7, TERMS, MANIFEST, keccak(b"nonce"), NOW + 60, PROFILE),
         "signer": UNIT,
-        "package": PackageClaims(MANIFEST, OWNER, CONTENT),
+        "package": PackageClaims(MANIFEST, OWNER, CONTENT, LEAST),
         "view": LedgerView(DOMAIN, 100, FACTS, dataclasses.replace(FACTS, block=103)),
         "domain": DOMAIN,
         "custodian": CUSTODIAN,
@@ -89,6 +95,8 @@ def ledger(**values: Any) -> dict[str, Any]:
 
 OTHER_TERMS = dataclasses.replace(TERMS, content=ContentId(keccak(b"other content")))
 
+UNATTESTED_TERMS = dataclasses.replace(TERMS, limits=dataclasses.replace(TERMS.limits, attested_only=False))
+
 # One bad fact each, with what the refusal says.
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "for another custodian": (changed("request", custodian=STRANGER), "this is"),
@@ -109,6 +117,18 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a retired unit": (ledger(active=False), "not enrolled"),
     "an unattested unit": (ledger(attested=False), "not attested"),
     "a halted unit": (ledger(halted=True), "is halted"),
+    "an old firmware": (
+        {**changed("request", profile=OLD_PROFILE), "view": ledger(profile=OLD_PROFILE.digest)["view"]},
+        "not 'Marlin 2.1' or newer",
+    ),
+    "another profile shown": (changed("request", profile=OLD_PROFILE), "not the one that the unit is enrolled with"),
+    "another profile enrolled": (ledger(profile=OLD_PROFILE.digest), "not the one that the unit is enrolled with"),
+    "a profile not shown": (changed("request", profile=None), "does not show its profile"),
+    "a profile not asked of the ledger": (ledger(profile=None), "not the one that the unit is enrolled with"),
+    "a firmware that nobody attests": (
+        {**changed("request", terms=UNATTESTED_TERMS), "view": ledger(attested=False)["view"]},
+        "no builder attests",
+    ),
     "another key registered": (ledger(key_digest=keccak(OTHER_KEY)), "registered unsealing key"),
     "no key registered": (ledger(key_digest=bytes(32)), "registered unsealing key"),
     "another key shown": (changed("request", unit_key=OTHER_KEY), "registered unsealing key"),
@@ -132,6 +152,12 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 
 def test_the_good_combination_releases_to_the_units_key_alone() -> None:
     assert decide(**good()) == Release(CUSTODIAN, UNIT, KEY, JOB, LICENSE, CONTENT, MANIFEST, 2, 100)
+
+
+def test_a_package_that_asks_for_no_firmware_asks_for_no_profile() -> None:
+    case = {**changed("request", profile=None), "package": PackageClaims(MANIFEST, OWNER, CONTENT)}
+    case["view"] = ledger(profile=None)["view"]
+    assert decide(**case) == decide(**good())
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -193,6 +219,7 @@ ANY_FACTS = st.builds(
     quantity=st.sampled_from([0, 1, 2]),
     deadline=st.sampled_from([0, NOW - 1, NOW, NOW + 1]),
     running=st.booleans(),
+    profile=st.sampled_from([PROFILE.digest, OLD_PROFILE.digest, bytes(32), None]),
 )
 # Mostly good, so that a single bad fact is what decides.
 NEARLY_GOOD = st.one_of(
@@ -211,6 +238,7 @@ def all_good(facts: ReleaseFacts, owner: Address, now_s: int) -> bool:
         facts.active
         and facts.attested
         and not facts.halted
+        and facts.profile == PROFILE.digest
         and facts.key_digest == keccak(KEY)
         and facts.operator != ZERO_ADDRESS
         and bool(facts.operator_roles & Role.MAKER)
@@ -254,7 +282,7 @@ def test_nothing_but_all_good_facts_releases(
         and all_good(final, owner, now_s)
         and all_good(newest, owner, now_s)
     )
-    package = PackageClaims(MANIFEST, owner, CONTENT)
+    package = PackageClaims(MANIFEST, owner, CONTENT, LEAST)
     view = LedgerView(domain, final_block, final, newest)
     try:
         decide(request, signer, package, view, DOMAIN, CUSTODIAN, now_s)
@@ -281,6 +309,7 @@ def test_attestation_counts_only_where_the_terms_ask_for_it() -> None:
     case = ledger(attested=False)
     terms = dataclasses.replace(TERMS, limits=Limits(NOW + 86_400))
     case["request"] = dataclasses.replace(case["request"], terms=terms)
+    case["package"] = PackageClaims(MANIFEST, OWNER, CONTENT)
     assert decide(**case).unit == UNIT
 
 

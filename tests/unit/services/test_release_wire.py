@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from printright.domain.ids import Address, ContentId, Digest, JobId
 from printright.domain.license import Limits, Terms
+from printright.domain.member import UnitProfile
 from printright.domain.release import ShareRequest
 from printright.domain.words import checksum
 from printright.errors import BadSettings, BadValue
@@ -48,6 +49,7 @@ REQUESTS = st.builds(
     manifest=WORDS.map(Digest),
     nonce=WORDS,
     expires_at_s=st.integers(1, 2**63),
+    profile=st.none() | st.builds(UnitProfile, WORDS, st.text(), st.text(), st.text(), st.text(), st.text(max_size=9)),
 )
 
 
@@ -55,6 +57,24 @@ REQUESTS = st.builds(
 def test_a_request_arrives_as_it_was_sent(request: ShareRequest, signature: bytes, manifest: dict[str, int]) -> None:
     signed = SignedRequest(request, signature, msgspec.json.encode(manifest))
     assert decode_request(encode_request(signed)) == signed
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [b"{}", b'"text"', b"[]", b"7", b'{"salt":"00"}',
+     b'{"salt":"zz","kind":"","model":"","firmware":"","serial_number":""}',
+     b'{"salt":"","kind":"","model":1,"firmware":"","serial_number":""}',
+     b'{"salt":"","kind":"","model":"","firmware":"","serial_number":"","more":""}',
+     b'{"salt":"","kind":"\\ud800","model":"","firmware":"","serial_number":""}'],
+)  # fmt: skip
+def test_a_profile_that_is_none_is_refused(profile: bytes) -> None:
+    words, address = b"w" * 32, checksum(b"a" * 20)
+    terms = Terms(ContentId(words), Limits(1, 1, False, False), words, words)
+    request = ShareRequest(address, address, b"\4" * 65, JobId(words), 1, terms, Digest(words), words, 1)
+    body = encode_request(SignedRequest(request, b"s" * 65, b"{}"))
+    assert decode_request(body).request.profile is None
+    with pytest.raises(BadValue):
+        decode_request(body[:-1] + b',"profile":' + profile + b"}")
 
 
 @given(st.integers(1, 255), st.binary(max_size=200), st.booleans())

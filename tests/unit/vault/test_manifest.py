@@ -16,6 +16,7 @@ from coincurve import PrivateKey
 from cryptography.hazmat.primitives.asymmetric import ec
 from vault_scene import GCODE, Member
 
+from printright.domain.firmware import MinimumFirmware
 from printright.domain.ids import Address, Digest
 from printright.errors import BadValue, PackageRefused, WrongKey
 from printright.vault import Custodian, Manifest, PublishedPackage
@@ -38,6 +39,27 @@ def test_what_is_stored_comes_back(manifest: Manifest) -> None:
     assert Manifest.from_json(stored) == manifest
     assert rfc8785.dumps(json.loads(stored)) == stored
     assert manifest.digest == hashlib.sha256(rfc8785.dumps(json.loads(stored)["manifest"])).digest()
+
+
+def test_a_minimum_firmware_is_a_signed_claim(manifest: Manifest, members: tuple[Member, ...]) -> None:
+    least = MinimumFirmware.parse(["Demo One=Marlin 2.1", "Other=3"])
+    asking = replace(manifest, minimum_firmware=least).signed(members[0].ledger)
+    assert Manifest.from_json(asking.to_json()) == asking
+    assert asking.content_id != manifest.content_id
+    assert b"minimum_firmware" not in manifest.to_json()
+    changes: dict[str, Callable[[dict[str, Any]], Any]] = {
+        "lowered": lambda d: d["manifest"]["minimum_firmware"].update(Other="2"),
+        "taken out": lambda d: d["manifest"].pop("minimum_firmware"),
+        "emptied": lambda d: d["manifest"].update(minimum_firmware={}),
+        "no version": lambda d: d["manifest"]["minimum_firmware"].update(Other="new"),
+        "a number": lambda d: d["manifest"]["minimum_firmware"].update(Other=3),
+    }
+    for change in changes.values():
+        with pytest.raises(PackageRefused):
+            Manifest.from_json(altered(asking, change))
+    # Empty and absent are one thing, so that it is written in one way.
+    with pytest.raises(PackageRefused, match="canonical"):
+        Manifest.from_json(altered(manifest, changes["emptied"]))
 
 
 def test_ids_are_those_of_the_contract(manifest: Manifest) -> None:
