@@ -24,6 +24,7 @@ from printright.units.operators import Operators
 from printright.units.profiles import ProfileShelf, UnitIdentity
 from printright.units.report import Reporter
 from printright.units.shelf import LicenseShelf
+from printright.units.tending import Keeper
 from printright.vault.keys import LedgerKey, UnsealingKey
 from printright.vault.store import Store
 
@@ -74,10 +75,10 @@ async def _work(
             halts=Halts(journal, ledger, unit_key.address, HaltSettings(settings.halt_check_s, settings.ledger_away_s)),
             settings=AgentSettings(clears_bed_itself=settings.clears_bed_itself),
         )
-        if not agent.halts.reason:
-            await driver.connect()
+        keeper = Keeper(driver, journal, agent.halts)
         try:
-            api = AgentApi(agent, Offers(ledger, keys, licenses, agent.unit), reporter, licenses)
+            await keeper.begin()
+            api = AgentApi(agent, keeper, Offers(ledger, keys, licenses, agent.unit), reporter, licenses)
             socket = home.folder / settings.api_socket
             where = DoorSettings(
                 socket, socket.parent != home.folder, settings.api_port, tuple(map(str.lower, settings.api_hosts))
@@ -86,6 +87,7 @@ async def _work(
                 ready(agent.unit, port)
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(agent.run())
+                    tasks.create_task(keeper.run())
                     tasks.create_task(agent.halts.watch(agent.halt, agent.cancel))
         finally:
             await driver.close()

@@ -215,6 +215,10 @@ def status() -> None:
     data = AgentClient.current().get("/v1/status")
     machine, job, bed, loaded = data["machine"], data["job"], data["bed"], data["loaded"]
     lines = [f"unit {data['unit']}: {machine['state']}"]
+    if machine["trouble"]:
+        lines += [machine["trouble"]]
+    if machine["halts_at_once"] is False:
+        lines += ["its firmware obeys an emergency stop only after the command under way: keep to the button"]
     if data["halted"]["reason"]:
         lines += [f"HALTED: {data['halted']['reason']}; look at the machine, reset it, then `printright unit reset`"]
     if data["halted"]["on_ledger"]:

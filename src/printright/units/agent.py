@@ -150,6 +150,9 @@ class Agent:
         """
         if self.halts.reason:
             await self.driver.connect()
+            hot = await asyncio.to_thread(self._journal.hot)
+            if hot is not None and await self.driver.tend(ours=True):
+                await asyncio.to_thread(self._journal.cooled, hot, "")
             await self.halts.end()
             await self._note(operator, "reset")
             self._work.halting = False

@@ -25,6 +25,7 @@ from printright.units.operators import Operators, Permission
 from printright.units.order import Order
 from printright.units.report import Reporter
 from printright.units.shelf import LicenseShelf
+from printright.units.tending import Keeper
 
 WATCH_INTERVAL_S = 0.2
 # A label holds the part's secret code: whoever may print may have it. Everybody may stop a machine that burns.
@@ -53,8 +54,11 @@ ROUTES: dict[tuple[str, str], tuple[Permission, str]] = {
 class AgentApi:
     """Routes under /v1; errors are `{"error", "hint", "exit_code"}` with status 4xx."""
 
-    def __init__(self, agent: Agent, offers: Offers, reporter: Reporter, licenses: LicenseShelf) -> None:
-        self._agent, self._offers, self._reporter, self._licenses = agent, offers, reporter, licenses
+    def __init__(
+        self, agent: Agent, keeper: Keeper, offers: Offers, reporter: Reporter, licenses: LicenseShelf
+    ) -> None:
+        self._agent, self._keeper = agent, keeper
+        self._offers, self._reporter, self._licenses = offers, reporter, licenses
 
     def application(self, door: Door) -> web.Application:
         app = web.Application(middlewares=[door.middleware], client_max_size=MAX_BODY_BYTES)
@@ -71,6 +75,8 @@ class AgentApi:
                 "unit": self._agent.unit,
                 "machine": {
                     "state": machine.state.name.lower(),
+                    "trouble": self._keeper.trouble,
+                    "halts_at_once": machine.halts_at_once,
                     "nozzle_c": machine.nozzle_c,
                     "nozzle_target_c": machine.nozzle_target_c,
                     "bed_c": machine.bed_c,

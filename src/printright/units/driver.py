@@ -47,6 +47,8 @@ class MachineStatus:
     lines_sent: int = 0
     bytes_sent: int = 0
     resends: int = 0
+    halts_at_once: bool | None = None
+    """Whether an emergency stop acts in the middle of a command, or waits for it; None where nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,19 @@ class Driver(ABC):
     @abstractmethod
     async def connect(self) -> Capabilities:
         """Take the machine for this process. Raises MachineUnavailable (it does not answer) or AlreadyRunning."""
+
+    async def tend(self, *, ours: bool) -> bool:
+        """Between prints: connect where there is no connection.
+
+        `ours`: the machine was left in the middle of a print of ours, so that its heaters may still be on, and are to
+        be switched off; the answer is whether the machine has confirmed that. Without it nothing that the machine may
+        be doing is touched. Raises MachineUnavailable, AlreadyRunning. A driver whose host looks after a machine that
+        it lost need not do more than this.
+        """
+        del ours
+        if self.status().state is DriverState.OFFLINE:
+            await self.connect()
+        return False
 
     @abstractmethod
     async def print(

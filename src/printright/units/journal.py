@@ -56,7 +56,8 @@ class JobEntry:
     `runs_begun > runs_ended` in a journal that nobody holds means that a run was cut off by a crash.
     `operator` is who ordered it, `order_key` what the order was sent under (the same key is the same order),
     `reference` what it belongs to, `retry_of` the job whose failed copies it makes again; each may be empty.
-    With `unattended` a failed run ends the job: nobody is asked.
+    With `unattended` a failed run ends the job: nobody is asked. `hot`: the machine was last heard of in the middle of
+    a run, and may still be heated.
     """
 
     number: int
@@ -83,6 +84,7 @@ class JobEntry:
     reference: str = ""
     retry_of: bytes = b""
     unattended: bool = False
+    hot: bool = False
 
     @property
     def runs(self) -> int:
@@ -99,7 +101,7 @@ class JobEntry:
 
 
 _COLUMNS = tuple(f.name for f in fields(JobEntry))
-_FLAGS = ("inspect", "cancelled", "unattended")
+_FLAGS = ("inspect", "cancelled", "unattended", "hot")
 _State = TypeVar("_State", Bed, Loaded)
 
 
@@ -206,6 +208,19 @@ class JobJournal:
         with self._mutex, self._trouble():
             rows = self._db.execute(f"select {', '.join(_COLUMNS)} from jobs order by number desc")  # noqa: S608
             return [_from_row(row) for row in rows]
+
+    def hot(self) -> JobEntry | None:
+        """The last job, open or not, in whose run the machine was lost sight of; None where there is none."""
+        with self._mutex, self._trouble():
+            return self._one("where hot order by number desc", ())
+
+    def cooled(self, entry: JobEntry, note: str) -> None:
+        """What `hot` gave was cooled down. A run that has begun since stays marked."""
+        with self._transaction():
+            self._db.execute(
+                "update jobs set hot = 0, note = note || ? where number = ? and runs_begun = ?",
+                (note, entry.number, entry.runs_begun),
+            )
 
     # The machine ---------------------------------------------------------------------------------------------
 

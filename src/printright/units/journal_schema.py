@@ -35,6 +35,11 @@ _STEPS = (
         "create table machine (name text primary key, value text not null) without rowid",
         "create table acts (number integer primary key, operator text, what text, at_s integer, job blob)",
     ),
+    (
+        "alter table jobs add column hot integer not null default 0",
+        # An agent may have been ended in mid-print to install the version with this column.
+        "update jobs set hot = 1 where runs_begun > runs_ended",
+    ),
 )
 VERSION = len(_STEPS)
 

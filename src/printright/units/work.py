@@ -32,6 +32,7 @@ from printright.units.machine_state import Act, Bed, BedState
 from printright.units.operator import AgentSettings, Word
 from printright.units.report import Reporter
 from printright.units.shelf import LicenseShelf
+from printright.units.tending import COOLED
 from printright.vault.package import UnlockedPackage
 
 log = logging.getLogger(__name__)
@@ -135,7 +136,8 @@ class Work:
     async def _print(self, entry: JobEntry, license: License) -> None:
         if entry.runs_begun > entry.runs_ended:
             # The agent was killed in this run: what lies on the bed is not a part.
-            await self._end_run(entry, Outcome.FAILED, "a run was cut off: clear the bed, then continue or finish")
+            question = f"a run was cut off{'' if entry.hot else COOLED}; clear the bed, then continue or finish"
+            await self._end_run(entry, Outcome.FAILED, question, hot=None)
             return
         if self._is_over(entry):
             await self._report(entry, ())
@@ -173,10 +175,11 @@ class Work:
             stage=Stage.PRINTING,
             runs_begun=entry.runs_begun + 1,
             note="",
+            hot=True,
         )
         self.progress = None
         if self.cancelled or self._halts.reason:
-            back: dict[str, Any] = {"bed": before, "runs_begun": entry.runs_ended}
+            back: dict[str, Any] = {"bed": before, "runs_begun": entry.runs_ended, "hot": False}
             if self.cancelled:
                 return await asyncio.to_thread(self._journal.update, entry, **back)
             return await self._ask(entry, f"the machine is halted: {self._halts.reason}", **back)
@@ -187,25 +190,28 @@ class Work:
         except MachineUnavailable as error:
             # No line of the file has left: the run has not begun, and the bed is as it was.
             question = f"the machine does not answer: {error}; continue or finish"
-            return await self._ask(entry, question, bed=before, runs_begun=entry.runs_ended)
+            return await self._ask(entry, question, bed=before, runs_begun=entry.runs_ended, hot=False)
         except Refused as error:
-            return await self._end_run(entry, Outcome.FAILED, f"the run failed: {error}; continue or finish")
+            failure = f"the run failed: {error}; continue or finish"
+            return await self._end_run(entry, Outcome.FAILED, failure, hot=False)
         if outcome.completed:
-            return await self._end_run(entry, Outcome.GOOD)
+            return await self._end_run(entry, Outcome.GOOD, hot=False)
         if outcome.end is PrintEnd.KILLED:
             # What stopped the machine may be on fire: only a look at it ends that.
             self._halts.begin(outcome.reason)
             await self._halts.keep()
-        return await self._end_run(entry, Outcome.FAILED, f"the run failed: {outcome.reason}; continue or finish")
+        failure = f"the run failed: {outcome.reason}; continue or finish"
+        return await self._end_run(entry, Outcome.FAILED, failure, hot=outcome.end is not PrintEnd.CANCELED)
 
     def _on_progress(self, progress: Progress) -> None:
         self.progress = progress
 
-    async def _end_run(self, entry: JobEntry, outcome: Outcome, failure: str = "") -> JobEntry:
+    async def _end_run(self, entry: JobEntry, outcome: Outcome, failure: str = "", *, hot: bool | None) -> JobEntry:
         """Journal a run's outcome, and in the same write whether the operator is asked before the next.
 
         In two writes, a crash between them would start the next run on top of the part that lies there. A machine that
-        ejects finished parts has a clear bed after a good run only: a failed one never came to its end.
+        ejects finished parts has a clear bed after a good run only: a failed one never came to its end. `hot`: nobody
+        knows whether the machine's heaters are off, see `Keeper`; None leaves that as it is.
         """
         ended = entry.runs_ended + 1
         ejected = outcome is Outcome.GOOD and self._settings.clears_bed_itself
@@ -225,6 +231,8 @@ class Work:
             "stage": Stage.WAITING if question else Stage.PRINTING,
             "note": question or failure,
         }
+        if hot is not None:
+            changes["hot"] = hot
         self._forget_answers()
         attempt = 0
         while True:

@@ -8,9 +8,11 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from math import inf
+from pathlib import Path
+from typing import Any
 
 from printright.units.drivers.marlin import MarlinDriver
-from printright.units.drivers.marlin_sender import BARRIER, Patience
+from printright.units.drivers.marlin_orders import BARRIER, Patience
 from printright.units.drivers.simulator import Faults, FirmwareSettings, Simulator
 from printright.units.guard import PREAMBLE, Guard, GuardProfile
 
@@ -58,6 +60,8 @@ async def machine(
     autoreport: bool = True,
     time_scale: float = inf,
     patience: Patience = IMPATIENT,
+    link: Path | None = None,
+    **built: Any,
 ) -> AsyncIterator[tuple[Simulator, MarlinDriver]]:
     settings = FirmwareSettings(
         time_scale=time_scale,
@@ -67,9 +71,10 @@ async def machine(
         autoreport=autoreport,
         busy_s=0.1,
         keep_transcript=True,
+        **built,
     )
-    with Simulator(settings, faults, seed=seed) as simulator:
-        driver = MarlinDriver(simulator.port, guard=Guard(PROFILE), patience=patience)
+    with Simulator(settings, faults, seed=seed, link=link) as simulator:
+        driver = MarlinDriver(str(link or simulator.port), guard=Guard(PROFILE), patience=patience)
         try:
             yield simulator, driver
         finally:

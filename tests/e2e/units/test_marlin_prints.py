@@ -10,7 +10,7 @@ from machine_scene import PROFILE, chunks, commands_of, machine, moves_of, part,
 from printright.errors import AlreadyRunning, GcodeRefused, MachineUnavailable, Misuse
 from printright.units.driver import DriverState, PrintEnd, Progress
 from printright.units.drivers.marlin import MarlinDriver
-from printright.units.drivers.marlin_sender import HEATERS_OFF
+from printright.units.drivers.marlin_orders import HEATERS_OFF
 from printright.units.drivers.simulator import Faults, Simulator, transcript_digest
 from printright.units.guard import Guard
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import select
-import time
 from collections.abc import AsyncIterable, Callable
+from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import ParamSpec
 
 from printright.errors import MachineUnavailable, Misuse
@@ -21,10 +18,10 @@ from printright.units.driver import (
     PrintOutcome,
     Progress,
 )
-from printright.units.drivers.checksum import checksum
+from printright.units.drivers.marlin_greeting import greet
 from printright.units.drivers.marlin_job import Job, Stage
-from printright.units.drivers.marlin_reply import capability, fatal, firmware_name
-from printright.units.drivers.marlin_sender import HALT, MarlinSender, Patience
+from printright.units.drivers.marlin_orders import HALT, Patience
+from printright.units.drivers.marlin_sender import MarlinSender
 from printright.units.drivers.marlin_wire import Wire
 from printright.units.drivers.serial_port import SerialPort, Unplugged
 from printright.units.guard import Guard
@@ -35,13 +32,6 @@ WINDOW_BYTES = 127
 CHUNKS_AHEAD = 2
 
 Arguments = ParamSpec("Arguments")
-
-
-@dataclass
-class _Greeting:
-    firmware: str = "unknown firmware"
-    capabilities: dict[str, bool] = field(default_factory=dict)
-    numbered_ok: bool = False
 
 
 class MarlinDriver(Driver):
@@ -67,16 +57,36 @@ class MarlinDriver(Driver):
         self._sender: MarlinSender | None = None
         self._opened: SerialPort | None = None
         self._halts = 0
+        self._connecting = asyncio.Lock()
         self._job: Job | None = None
 
     async def connect(self) -> Capabilities:
         """Take the port, greet the firmware and learn what it can do. Raises MachineUnavailable, AlreadyRunning."""
         if self._sender is not None:
             await self.close()
+        async with self._connecting:
+            return await self._connect()
+
+    async def tend(self, *, ours: bool) -> bool:
+        """See Driver. Heaters and fan only: where the head is, nobody knows after a reset."""
+        async with self._connecting:
+            if self._printing or self.status().state is DriverState.HALTED:
+                return False
+            if self._sender is None or not self._sender.alive:
+                await self._connect(end_wait=ours)
+            sender = self._sender
+            assert sender is not None
+            if ours:
+                cooled: Future[None] = Future()
+                await asyncio.wrap_future(sender.call(lambda: sender.cool_down(cooled)))
+                await asyncio.wrap_future(cooled)
+        return ours
+
+    async def _connect(self, *, end_wait: bool = False) -> Capabilities:
         halts = self._halts
         port = self._opened = await asyncio.to_thread(SerialPort, self._port_name, self._baud)
         try:
-            greeting = await asyncio.to_thread(_greet, port, self._connect_timeout_s)
+            greeting = await asyncio.to_thread(greet, port, self._connect_timeout_s, end_wait)
             if self._halts != halts:
                 raise MachineUnavailable("an emergency stop was ordered while the machine was being connected")
         except BaseException:
@@ -84,9 +94,16 @@ class MarlinDriver(Driver):
             raise
         finally:
             self._opened = None
-        wire = Wire(first=2, numbered_ok=greeting.numbered_ok, window_bytes=self._window_bytes)
+        at_once = greeting.capabilities.get("EMERGENCY_PARSER", False)
+        # Without it an emergency stop waits behind what the firmware has: then that is one line.
+        window = self._window_bytes if at_once else 0
+        wire = Wire(first=2, numbered_ok=greeting.numbered_ok, window_bytes=window)
         reports = greeting.capabilities.get("AUTOREPORT_TEMP", False)
-        self._sender = MarlinSender(port, wire, self._patience, autoreport=reports)
+        first: tuple[bytes, ...] = (b"M155 S2",) if reports else ()
+        if greeting.capabilities.get("AUTO_REPORT_POSITION", False):
+            # At a print's end a position report proves that all was taken: there must be none that nobody asked for.
+            first += (b"M154 S0",)
+        self._sender = MarlinSender(port, wire, self._patience, first, autoreport=reports, halts_at_once=at_once)
         self._sender.start()
         profile = self._guard.profile
         return Capabilities(
@@ -96,7 +113,7 @@ class MarlinDriver(Driver):
             bed_max_c=profile.bed_max_c,
             nozzle_diameter_mm=profile.nozzle_diameter_mm,
             numbered_ok=greeting.numbered_ok,
-            emergency_parser=greeting.capabilities.get("EMERGENCY_PARSER", False),
+            emergency_parser=at_once,
             reports_temperatures=reports,
         )
 
@@ -110,10 +127,6 @@ class MarlinDriver(Driver):
     ) -> PrintOutcome:
         if self._job is not None and self._job.stage is not Stage.ENDED:
             raise Misuse("the machine is printing already", hint="wait for its end, or cancel it")
-        if self._sender is None or not self._sender.alive:
-            await self.connect()
-        sender = self._sender
-        assert sender is not None
         loop = asyncio.get_running_loop()
         room = asyncio.Semaphore(CHUNKS_AHEAD)
         self._guard.start()
@@ -126,7 +139,12 @@ class MarlinDriver(Driver):
         )
         done = asyncio.wrap_future(job.done)
         try:
-            await asyncio.wrap_future(sender.call(lambda: sender.begin(job)))
+            async with self._connecting:
+                if self._sender is None or not self._sender.alive:
+                    await self._connect()
+                sender = self._sender
+                assert sender is not None
+                await asyncio.wrap_future(sender.call(lambda: sender.begin(job)))
         except BaseException:
             job.stage = Stage.ENDED
             raise
@@ -224,49 +242,3 @@ def _in_loop(
         _call_soon(loop, function, *arguments)
 
     return call
-
-
-def _greet(port: SerialPort, timeout_s: float) -> _Greeting:
-    """Wait for the firmware, begin counting lines, ask who it is. Blocking. Raises MachineUnavailable."""
-    deadline_s = time.monotonic() + timeout_s
-    greeting = _Greeting()
-    try:
-        while time.monotonic() < deadline_s:
-            # A newline first: half a line of somebody else may lie in its buffer.
-            if not _ask(port, b"\nN0 M110 N0*125\n", b"", min(deadline_s, time.monotonic() + 1.0), greeting):
-                continue
-            body = b"N1 M115"
-            frame = b"%b*%d\n" % (body, checksum(body))
-            if _ask(port, frame, b"FIRMWARE_NAME:", min(deadline_s, time.monotonic() + 2.0), greeting):
-                return greeting
-    except Unplugged:
-        pass
-    raise MachineUnavailable(
-        f"no Marlin printer answers on {port.name}",
-        hint="is it switched on, is the baud rate right, does it need a reset after an emergency stop?",
-    )
-
-
-def _ask(port: SerialPort, question: bytes, wanted: bytes, deadline_s: float, greeting: _Greeting) -> bool:
-    """Ask and read until an `ok` that follows a line beginning with `wanted`, and then until all is quiet."""
-    port.write(question)
-    poll = select.poll()
-    poll.register(port.descriptor, select.POLLIN)
-    rest, seen, answered = b"", not wanted, False
-    while True:
-        wait_s = 0.03 if answered else deadline_s - time.monotonic()
-        if wait_s <= 0 or not poll.poll(wait_s * 1000):
-            return answered
-        *lines, rest = (rest + port.read()).split(b"\n")
-        for line in lines:
-            seen = seen or line.startswith(wanted)
-            name, known = firmware_name(line), capability(line)
-            if name is not None:
-                greeting.firmware = name
-            elif known is not None:
-                greeting.capabilities[known[0]] = known[1]
-            elif fatal(line) is not None:
-                answered = False
-            elif line.startswith(b"ok") and seen:
-                answered = True
-                greeting.numbered_ok = re.match(rb"ok N[0-9]+ P[0-9]+ B[0-9]+", line) is not None

@@ -14,10 +14,11 @@ POSITION = re.compile(rb"X:\s?-?[0-9.]+ Y:\s?-?[0-9.]+").match
 FATAL = (
     (b"thermal runaway", PrintEnd.KILLED, "the firmware's thermal protection stopped the machine: thermal runaway"),
     (b"heating failed", PrintEnd.KILLED, "the firmware's thermal protection stopped the machine: heating failed"),
+    (b"malfunction", PrintEnd.KILLED, "the firmware's thermal protection stopped the machine: a heater malfunctions"),
     (b"mintemp", PrintEnd.KILLED, "the firmware stopped the machine: a temperature sensor is off or broken"),
     (b"maxtemp", PrintEnd.KILLED, "the firmware stopped the machine: a temperature is too high"),
-    (b"kill()", PrintEnd.KILLED, "the machine was stopped by an emergency stop"),
-    (b"printer halted", PrintEnd.KILLED, "the machine was stopped by an emergency stop"),
+    (b"kill()", PrintEnd.KILLED, "the machine was stopped by an emergency stop, or its firmware's"),
+    (b"printer halted", PrintEnd.KILLED, "the machine was stopped by an emergency stop, or its firmware's"),
     (b"printer stopped", PrintEnd.KILLED, "the firmware stopped the machine after an error"),
 )
 
@@ -42,6 +43,11 @@ def fatal(line: bytes) -> tuple[PrintEnd, str] | None:
         return None
     text = line.lower()
     return next(((end, sentence) for sign, end, sentence in FATAL if sign in text), None)
+
+
+def signs_of_life(line: bytes) -> bool:
+    """Whether the firmware says that it works on something that takes long."""
+    return line.startswith(b"echo:busy:") or b" W:" in line
 
 
 def temperatures(line: bytes) -> dict[str, tuple[float, float]]:

@@ -15,23 +15,16 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
 
 from printright.errors import GcodeRefused, MachineUnavailable
 from printright.units.driver import DriverState, MachineStatus, PrintEnd
 from printright.units.drivers.marlin_job import Job, Stage
-from printright.units.drivers.marlin_reply import POSITION, fatal, ok_number, resend_number, temperatures
+from printright.units.drivers.marlin_orders import BARRIER, HALT, HEATERS_OFF, Patience
+from printright.units.drivers.marlin_reply import POSITION, fatal, ok_number, resend_number, signs_of_life, temperatures
 from printright.units.drivers.marlin_wire import Wire
 from printright.units.drivers.serial_port import SerialPort, Unplugged
 from printright.units.guard import PREAMBLE
 
-HALT = b"\nM112\nM112\n"
-"""The newline ends a line that may be under way; twice, because it carries no checksum."""
-
-BARRIER = (b"M400", b"M114")
-"""Wait for all moves, then say where the head is: the answer proves that every line before was taken."""
-
-HEATERS_OFF = (b"M104 S0", b"M140 S0", b"M107")
 HALT_S = 0.25
 PROGRESS_S = 0.1
 WATCH_S = 0.05
@@ -39,27 +32,22 @@ MAX_SAME_RESENDS = 100
 ENDS_SESSION = (PrintEnd.UNPLUGGED, PrintEnd.RESET, PrintEnd.KILLED, PrintEnd.SILENT, PrintEnd.LOST, PrintEnd.HALTED)
 
 
-@dataclass(frozen=True)
-class Patience:
-    """Times in seconds. `settle_s`: how long the line must be quiet after a resend request before sending again.
-    `stall_s`: without an answer, the oldest line is sent again, then after twice as long, and so on. `silence_s`:
-    without any sign of life, the machine is given up. `stop_s`: for a canceled print to cool down and park.
-    """
-
-    settle_s: float = 0.03
-    stall_s: float = 10.0
-    silence_s: float = 300.0
-    stop_s: float = 120.0
-    poll_temperature_s: float = 4.0
-
-
 class MarlinSender:
     """Owns an open port with a firmware that has just been greeted. `start` begins the thread."""
 
-    def __init__(self, port: SerialPort, wire: Wire, patience: Patience, *, autoreport: bool) -> None:
+    def __init__(
+        self,
+        port: SerialPort,
+        wire: Wire,
+        patience: Patience,
+        first: tuple[bytes, ...],
+        *,
+        autoreport: bool,
+        halts_at_once: bool,
+    ) -> None:
         self._port, self._wire, self._patience = port, wire, patience
-        self._poll_temperature = not autoreport
-        self._commands: deque[bytes] = deque((b"M155 S2",) if autoreport else ())
+        self._poll_temperature, self._halts_at_once = not autoreport, halts_at_once
+        self._commands: deque[bytes] = deque(first)
         self._calls: deque[tuple[Callable[[], None], Future[None]]] = deque()
         self._wake_in, self._wake_out = os.pipe()
         os.set_blocking(self._wake_in, False)
@@ -69,6 +57,7 @@ class MarlinSender:
         self._job: Job | None = None
         self._barrier = 0
         self._position_seen = False
+        self._cooled: Future[None] | None = None
         self._recovering_until_s: float | None = None
         self._same_resend, self._nonsense = (0, 0), 0
         self._closing = self.halted = False
@@ -128,6 +117,7 @@ class MarlinSender:
             lines_sent=job.lines_sent if job else 0,
             bytes_sent=job.bytes_used if job else 0,
             resends=self._wire.resends,
+            halts_at_once=self._halts_at_once,
         )
 
     # Called through `call` --------------------------------------------------------------------------------------
@@ -138,6 +128,11 @@ class MarlinSender:
         self._commands.extend(PREAMBLE)
         self.state = DriverState.PRINTING
         self._sign_s = time.monotonic()
+
+    def cool_down(self, cooled: Future[None]) -> None:
+        """Between prints: heaters and fan off. `cooled` is done when the firmware has taken that."""
+        self._cooled = cooled
+        self._commands.extend((*HEATERS_OFF, BARRIER[-1]))
 
     def pause(self, paused: bool) -> None:
         if self._job is not None and self._job.stage is Stage.SENDING:
@@ -188,6 +183,9 @@ class MarlinSender:
         self._refuse_calls()
 
     def _refuse_calls(self) -> None:
+        if self._cooled is not None:
+            self._cooled.set_exception(MachineUnavailable("the machine went away before its heaters were off"))
+            self._cooled = None
         while self._calls:
             _, future = self._calls.popleft()
             future.set_exception(MachineUnavailable("the machine is not connected any more"))
@@ -322,7 +320,7 @@ class MarlinSender:
         number = resend_number(line)
         if number is not None:
             return self._resend(number)
-        if line.startswith(b"echo:busy:") or b" W:" in line:
+        if signs_of_life(line):
             self._sign_s, self._doubts = time.monotonic(), 0
         if b"T:" in line:
             self._temperatures.update(temperatures(line))
@@ -347,10 +345,14 @@ class MarlinSender:
     def _at_barrier(self) -> None:
         self._barrier = 0
         job = self._job
-        if job is None or job.stage not in (Stage.FINISHING, Stage.STOPPING):
-            return
-        if not self._position_seen:
+        ends = job is not None and job.stage in (Stage.FINISHING, Stage.STOPPING)
+        if (ends or self._cooled is not None) and not self._position_seen:
             self._commands.append(BARRIER[-1])
+            return
+        if self._cooled is not None:
+            self._cooled.set_result(None)
+            self._cooled = None
+        if job is None or not ends:
             return
         self._end_job(job)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import termios
 from contextlib import suppress
 
 import serial  # type: ignore[import-untyped]
@@ -18,12 +20,13 @@ class Unplugged(Exception):
 class SerialPort:
     """An open port, not blocking: `read` and `write` do what they can at once. Raises Unplugged when it is gone.
 
-    Opening takes a lock on the port, so that a second process cannot mix its lines with ours. Raises AlreadyRunning
-    or MachineUnavailable.
+    Opening takes a lock on the port (flock, as OctoPrint, minicom and picocom do) and then has the kernel refuse it to
+    programs that ask for no lock (TIOCEXCL), so that nobody can mix lines with ours; root alone still can. Raises
+    AlreadyRunning or MachineUnavailable.
     """
 
     def __init__(self, name: str, baud: int) -> None:
-        self.name = name
+        self.name, self.baud = name, baud
         try:
             self._serial = serial.Serial(name, baud, timeout=0, exclusive=True)
         except serial.SerialException as error:
@@ -38,6 +41,8 @@ class SerialPort:
         except (OSError, ValueError):
             raise MachineUnavailable(f"the port {name} cannot be set to {baud} baud") from None
         self.descriptor: int = self._serial.fileno()
+        if not _is_pseudo(self.descriptor):
+            claim(self.descriptor)
 
     def read(self) -> bytes:
         """What has arrived, at least a byte; call it when the port is readable."""
@@ -63,6 +68,16 @@ class SerialPort:
     def close(self) -> None:
         with suppress(OSError):
             self._serial.close()
+
+
+def claim(descriptor: int) -> None:
+    """Nobody but root opens this terminal any more, until it is closed everywhere."""
+    fcntl.ioctl(descriptor, termios.TIOCEXCL)
+
+
+def _is_pseudo(descriptor: int) -> bool:
+    # A pseudo-terminal keeps the claim of a process that was killed for as long as its other end lives.
+    return os.major(os.fstat(descriptor).st_rdev) in range(136, 144)
 
 
 def _locked(error: serial.SerialException) -> bool:

@@ -7,6 +7,22 @@ from dataclasses import dataclass, fields
 
 from printright.errors import BadValue
 
+KILLS = {
+    "runaway_at": b"Error:Thermal Runaway, system stopped! Heater_ID: 0\n",
+    "heating_failed_at": b"Error:Heating failed, system stopped! Heater_ID: bed\n",
+    "maxtemp_at": b"Error:MAXTEMP triggered, system stopped! Heater_ID: 0\n",
+    "mintemp_at": b"Error:MINTEMP triggered, system stopped! Heater_ID: 0\n",
+}
+STRIKES = ("reset_at", "power_off_at", "unplug_at", *KILLS)
+CHATTER = (
+    b"echo:busy: processing\n",
+    b"echo:SD card ok\n",
+    b"//action:notification Printer is ready\n",
+    b" T:20.00 /0.00 B:20.00 /0.00 @:0 B@:0\n",
+    b"echo:; Home offset:\n",
+    b"\n",
+)
+
 
 @dataclass(frozen=True)
 class Faults:
@@ -15,8 +31,12 @@ class Faults:
     `corrupt`, `drop`: one bit flipped, one byte lost on the way to the printer. `reply_corrupt`, `reply_drop`: the
     same for a whole answer. `doubled_ok`: an `ok` as soon as bytes come, on top of the one when they are done.
     `storm`: so many needless repetitions of each resend request. `stall`, `stall_s`: the printer says nothing for a
-    while. `reset_at`: power glitch. `runaway_at`: the firmware's thermal protection strikes. `unplug_at`: the cable is
-    pulled.
+    while. `chatter`: a line that nobody asked for, in front of an answer.
+
+    Once each: `reset_at`: power glitch, the port stays. `power_off_at`: the machine loses power and its port goes
+    away. `unplug_at`: the cable is pulled, the machine lives on. `back_s`: after so long power or cable come back, 0
+    for never.
+    `runaway_at`, `heating_failed_at`, `maxtemp_at`, `mintemp_at`: the firmware's protection strikes.
     """
 
     corrupt: float = 0.0
@@ -27,9 +47,22 @@ class Faults:
     storm: int = 0
     stall: float = 0.0
     stall_s: float = 0.05
+    chatter: float = 0.0
     reset_at: int = 0
-    runaway_at: int = 0
+    power_off_at: int = 0
     unplug_at: int = 0
+    back_s: float = 0.0
+    runaway_at: int = 0
+    heating_failed_at: int = 0
+    maxtemp_at: int = 0
+    mintemp_at: int = 0
+
+    @property
+    def strike(self) -> tuple[str, int]:
+        """The first of what happens once, and at which command; 0 for never."""
+        strikes = [(getattr(self, name), name) for name in STRIKES if getattr(self, name)]
+        at, name = min(strikes, default=(0, ""))
+        return name, at
 
     @classmethod
     def parse(cls, text: str) -> Faults:
@@ -72,7 +105,13 @@ class NoisyCable:
     def to_host(self, data: bytes) -> bytes:
         """What arrives of the printer's answers, which are whole lines."""
         lines = data.split(b"\n")[:-1]
-        return b"".join(self._reply(line) for line in lines)
+        return b"".join(self._chatter() + self._reply(line) for line in lines)
+
+    def _chatter(self) -> bytes:
+        if self._faults.chatter and self._random.random() < self._faults.chatter:
+            self.injected += 1
+            return self._random.choice(CHATTER)
+        return b""
 
     def _reply(self, line: bytes) -> bytes:
         if line and self._random.random() < self._faults.reply_drop:

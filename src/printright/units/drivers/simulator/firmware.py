@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import inf, isinf
 
 from printright.units.drivers.checksum import checksum
-from printright.units.drivers.simulator.faults import Faults
+from printright.units.drivers.simulator.faults import KILLS, Faults
 from printright.units.drivers.simulator.heaters import Heater
 from printright.units.drivers.simulator.motion import Motion
 
@@ -38,6 +38,8 @@ class FirmwareSettings:
     `numbered_ok`: `ok N12 P15 B3` instead of `ok` (ADVANCED_OK). `emergency_parser`: M112, M108 and M410 act at
     once, whatever keeps the machine. `ok_after_resend`: as Marlin 1.x did. `busy_s`: how often it says that it is
     busy, 0 for never. `homing_s`: how long homing takes, in the machine's own time.
+    `resets_on_open`: as boards whose reset hangs on DTR, with `boot_s` of a boot loader that forgets what it is sent.
+    `baud`: at any other speed there is only noise; 0 for a port without speed (native USB).
     """
 
     time_scale: float = inf
@@ -48,6 +50,9 @@ class FirmwareSettings:
     busy_s: float = 2.0
     homing_s: float = 6.0
     rx_bytes: int = 128
+    resets_on_open: bool = False
+    boot_s: float = 0.0
+    baud: int = 0
     keep_transcript: bool = False
 
 
@@ -75,10 +80,11 @@ class Firmware:
     def __init__(self, settings: FirmwareSettings, faults: Faults | None = None) -> None:
         self._settings = settings
         self._faults = faults or Faults()
-        self._strikes = any((self._faults.reset_at, self._faults.runaway_at, self._faults.unplug_at))
+        self._strike_name, self._strike_at = self._faults.strike
+        self._strikes = self._strike_at > 0
         self.transcript: list[bytes] = []
         self.accepted = self.unnumbered = self.faulty = self.overruns = self.arrived_max = 0
-        self.killed = self.unplugged = False
+        self.killed = self.unplugged = self.off = False
         self._digest = hashlib.sha256()
         self._boot()
 
@@ -105,14 +111,19 @@ class Firmware:
     def boot(self) -> bytes:
         """Power on, or reset: what is lost is everything but the record of what was executed."""
         self._boot()
-        self.killed = False
+        self.killed = self.off = False
         return BANNER
+
+    def power_off(self) -> None:
+        """What was executed is on record, and nothing else is left."""
+        self._boot()
+        self.off = self.unplugged = True
 
     # Bytes in ---------------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes, now_s: float) -> bytes:
         """Bytes from the host."""
-        if self.killed:
+        if self.killed or self.off:
             return b""
         if self._settings.emergency_parser and (b"M1" in data or b"M4" in data):
             for word in _emergencies(data):
@@ -132,7 +143,7 @@ class Firmware:
 
     def tick(self, now_s: float) -> bytes:
         """Time has passed: what waits may be done, and the firmware tells of itself."""
-        if self.killed:
+        if self.killed or self.off:
             return b""
         if self._until_s is not None and now_s >= self._until_s:
             self._until_s, self._waits_for_heat, self._busy_at_s = None, False, inf
@@ -150,7 +161,7 @@ class Firmware:
 
     def wakes_s(self) -> float:
         """When `tick` has something to do; infinite for never."""
-        if self.killed:
+        if self.killed or self.off:
             return inf
         return min(inf if self._until_s is None else self._until_s, self._busy_at_s, self._temperature_at_s)
 
@@ -197,6 +208,8 @@ class Firmware:
                     else:
                         self._execute(command, reply, now_s)
                         reply = b""
+                        if self.killed:
+                            return
                     if reply:
                         out.append(reply)
                     if self._strikes and self._strike():
@@ -204,7 +217,7 @@ class Firmware:
                 elif not self._arrive(line, now_s):
                     self._rx = b""
                     return
-            elif not self._arrive(line, now_s):
+            elif not self._arrive(line, now_s) or self.killed:
                 self._rx = b""
                 return
             if self._until_s is not None:
@@ -311,19 +324,20 @@ class Firmware:
 
     def _strike(self) -> bool:
         """The faults that come at a certain command, once; True where nothing of the buffer is left to do."""
-        faults = self._faults
-        at = faults.reset_at or faults.runaway_at or faults.unplug_at
-        if self.accepted < at:
+        if self.accepted < self._strike_at:
             return False
         self._strikes = False
-        if faults.reset_at:
-            said = self._out
-            self._boot()
-            self._out = [*said, BANNER]
-        elif faults.runaway_at:
-            self._kill(b"Error:Thermal Runaway, system stopped! Heater_ID: 0\n")
-        else:
-            self.unplugged = True
+        match self._strike_name:
+            case "reset_at":
+                said = self._out
+                self._boot()
+                self._out = [*said, BANNER]
+            case "power_off_at":
+                self.power_off()
+            case "unplug_at":
+                self.unplugged = True
+            case kind:
+                self._kill(KILLS[kind])
         return True
 
     def stall(self, seconds: float, now_s: float) -> None:

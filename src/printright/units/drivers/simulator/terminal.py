@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import select
 import socket
 import threading
 import time
-import tty
 from contextlib import suppress
-from math import isinf
+from math import inf, isinf
 from pathlib import Path
 from random import Random
 
-from printright.errors import BadSettings
 from printright.units.drivers.simulator.faults import Faults, NoisyCable
 from printright.units.drivers.simulator.firmware import Firmware, FirmwareSettings
-
-OUTGOING_LIMIT = 1 << 16
+from printright.units.drivers.simulator.line import Line
 
 
 class Simulator:
@@ -37,23 +33,14 @@ class Simulator:
         link: Path | None = None,
         status_socket: Path | None = None,
     ) -> None:
-        self.firmware = Firmware(settings or FirmwareSettings(), faults)
+        self._settings = settings or FirmwareSettings()
+        self.firmware = Firmware(self._settings, faults)
         self._faults = faults or Faults()
         noisy = self._faults != Faults(storm=self._faults.storm)
         self.cable = NoisyCable(self._faults, seed) if noisy else None
         self._random = Random(seed + 1)  # noqa: S311
         self._link = link
-        if link is not None and link.exists() and not link.is_symlink():
-            raise BadSettings(f"{link} is there already and is no link", hint="choose another name for the port")
-        self._master, self._slave = os.openpty()
-        # Our end of the other side stays open, so that a host can come and go like on a real port.
-        tty.setraw(self._slave)
-        os.set_blocking(self._master, False)
-        self.port = os.ttyname(self._slave)
-        if link is not None:
-            with suppress(FileNotFoundError):
-                link.unlink()
-            link.symlink_to(self.port)
+        self._line = Line(link, self._settings.baud, held=not self._settings.resets_on_open)
         self._wake_in, self._wake_out = os.pipe()
         self._ask: socket.socket | None = None
         if status_socket is not None:
@@ -61,9 +48,17 @@ class Simulator:
             self._ask.bind(str(status_socket))
             self._ask.listen(4)
         self._thread: threading.Thread | None = None
-        self._stopping = self._reset = False
-        self.pulled = False
-        self._outgoing = b""
+        self._stopping = self._reset = self._power_fails = False
+        self._boots_s = 0.0
+
+    @property
+    def port(self) -> str:
+        """The terminal's name; another one after the cable was put back."""
+        return self._line.name
+
+    @property
+    def pulled(self) -> bool:
+        return self._line.closed
 
     def start(self) -> Simulator:
         self._thread = threading.Thread(target=self.run, name="simulated-printer", daemon=True)
@@ -84,10 +79,7 @@ class Simulator:
         """Switch the printer off and give the terminal back."""
         self.request_stop()
         self.join()
-        self._pull()
-        if self._link is not None:
-            with suppress(FileNotFoundError):
-                self._link.unlink()
+        self._line.close()
         if self._ask is not None:
             Path(self._ask.getsockname()).unlink(missing_ok=True)
             self._ask.close()
@@ -96,9 +88,25 @@ class Simulator:
                 os.close(descriptor)
 
     def unplug(self) -> None:
-        """Pull the cable."""
+        """Pull the cable; the machine lives on."""
         self.firmware.unplugged = True
         self._wake()
+
+    def power_off(self) -> None:
+        """Switch the machine off, or have its power fail; its port goes away."""
+        self._power_fails = True
+        self._wake()
+
+    def plug(self) -> None:
+        """Put the cable back, or switch the machine on, after `unplug` or `power_off`."""
+        self.join()
+        self._come_back()
+        self.start()
+
+    def _come_back(self) -> None:
+        self._line = Line(self._link, self._settings.baud, held=not self._settings.resets_on_open)
+        self.firmware.unplugged = False
+        self._boots_s = time.monotonic() if self.firmware.off else inf
 
     def reset(self) -> None:
         """Press the reset button."""
@@ -131,26 +139,26 @@ class Simulator:
         }
 
     def run(self) -> None:
-        """Serve until `stop`, or until the cable is pulled."""
+        """Serve until `stop`, or until cable or power are gone for good."""
+        while self._serve() and self._faults.back_s and not self._waits(self._faults.back_s):
+            self._come_back()
+
+    def _serve(self) -> bool:
+        """Serve one connection of cable and power; whether it ended by losing one of them."""
         poll = select.poll()
-        poll.register(self._master, select.POLLIN)
         poll.register(self._wake_in, select.POLLIN)
         if self._ask is not None:
             poll.register(self._ask, select.POLLIN)
-        self._outgoing += self.firmware.boot()
-        self._flush(poll)
-        clock, firmware, cable = time.monotonic, self.firmware, self.cable
+        line, clock, firmware, cable = self._line, time.monotonic, self.firmware, self.cable
+        line.watch(poll)
         while not self._stopping:
-            wakes_s = firmware.wakes_s()
+            wakes_s = min(firmware.wakes_s(), self._boots_s, line.looks_s())
             timeout = None if isinf(wakes_s) else max(0.0, (wakes_s - clock()) * 1000)
             said = b""
             for descriptor, event in poll.poll(timeout):
-                if descriptor == self._master:
-                    if event & ~select.POLLOUT:
-                        try:
-                            data = os.read(self._master, 4096)
-                        except OSError:
-                            return
+                if descriptor == line.master:
+                    data = line.heard(event)
+                    if data and isinf(self._boots_s):
                         if cable is not None:
                             said += cable.early_ok()
                             data = self._noise(cable, data)
@@ -161,35 +169,39 @@ class Simulator:
                     self._answer()
             if not isinf(wakes_s):
                 said += firmware.tick(clock())
-            if self._reset:
+            if self._reset or line.opened():
+                # A boot loader hears nothing, and forgets what it is sent.
+                self._boots_s = clock() + (0.0 if self._reset else self._settings.boot_s)
                 self._reset = False
+            if clock() >= self._boots_s:
+                self._boots_s = inf
                 said += firmware.boot()
             if said:
-                self._outgoing += cable.to_host(said) if cable is not None else said
+                line.say(cable.to_host(said) if cable is not None else said)
+            if self._power_fails:
+                self._power_fails = False
+                firmware.power_off()
             if firmware.unplugged:
-                self._pull()
-                return
-            if self._outgoing:
-                self._flush(poll)
+                line.close()
+                return True
+            line.flush()
+        return False
+
+    def _waits(self, seconds: float) -> bool:
+        """Wait, or be stopped meanwhile."""
+        poll = select.poll()
+        poll.register(self._wake_in, select.POLLIN)
+        until_s = time.monotonic() + seconds
+        while not self._stopping and (rest_s := until_s - time.monotonic()) > 0:
+            if poll.poll(rest_s * 1000):
+                os.read(self._wake_in, 64)
+        return self._stopping
 
     def _noise(self, cable: NoisyCable, data: bytes) -> bytes:
         if self._random.random() < self._faults.stall:
             cable.injected += 1
             self.firmware.stall(self._faults.stall_s, time.monotonic())
         return cable.to_printer(data)
-
-    def _flush(self, poll: select.poll) -> None:
-        try:
-            written = os.write(self._master, self._outgoing)
-            self._outgoing = self._outgoing[written:]
-        except BlockingIOError:
-            # Nobody reads: a UART would not wait either.
-            self._outgoing = self._outgoing[:OUTGOING_LIMIT]
-        except OSError as error:
-            if error.errno != errno.EIO:
-                raise
-            self._outgoing = b""
-        poll.modify(self._master, select.POLLIN | (select.POLLOUT if self._outgoing else 0))
 
     def _answer(self) -> None:
         assert self._ask is not None
@@ -200,9 +212,3 @@ class Simulator:
     def _wake(self) -> None:
         with suppress(OSError):
             os.write(self._wake_out, b"!")
-
-    def _pull(self) -> None:
-        if not self.pulled:
-            self.pulled = True
-            os.close(self._slave)
-            os.close(self._master)
