@@ -1,7 +1,8 @@
 """The file that makes sending exactly-once: every intent and its signed transaction, written before it is sent.
 
-SQLite in WAL mode with synchronous FULL: what `record` returned from is on the disk. One row for each intent; a
-transaction that can provably never be mined any more moves to `superseded` when its intent is signed again. The
+SQLite in WAL mode with synchronous FULL: what `record` returned from is on the disk. One row for each intent. A
+transaction that its intent's newest one outbids, under the same nonce, moves to `outbid`: either of them is mined,
+never both. One that can provably never be mined any more moves to `superseded` when its intent is signed again. The
 file belongs to one account on one contract, and to one process at a time.
 """
 
@@ -13,7 +14,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 from typing import IO
@@ -21,7 +22,7 @@ from typing import IO
 from printright.domain.ids import Address
 from printright.errors import AlreadyRunning, BadSettings, CouldNotCheck, Misuse
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS binding (
   one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, chain_id INTEGER NOT NULL,
@@ -30,6 +31,9 @@ CREATE TABLE IF NOT EXISTS binding (
 CREATE TABLE IF NOT EXISTS intent (
   key TEXT PRIMARY KEY, function TEXT NOT NULL, args_digest BLOB NOT NULL, nonce INTEGER NOT NULL UNIQUE,
   raw BLOB NOT NULL, hash BLOB NOT NULL, state INTEGER NOT NULL, reason TEXT NOT NULL, block INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS outbid (
+  key TEXT NOT NULL, raw BLOB NOT NULL, hash BLOB NOT NULL UNIQUE
 ) STRICT;
 CREATE TABLE IF NOT EXISTS superseded (
   key TEXT NOT NULL, nonce INTEGER NOT NULL, raw BLOB NOT NULL, hash BLOB NOT NULL, mined_instead BLOB NOT NULL
@@ -100,6 +104,8 @@ class Journal:
                         db.execute(statement)
                     ours = (1, SCHEMA_VERSION, chain_id, contract, account)
                     db.execute("INSERT OR IGNORE INTO binding VALUES (?, ?, ?, ?, ?)", ours)
+                    # Version 1 had no `outbid`.
+                    db.execute("UPDATE binding SET version = 2 WHERE version = 1")
                     (found,) = db.execute("SELECT * FROM binding").fetchall()
                 self._sync_folder()
             if found != ours:
@@ -134,9 +140,10 @@ class Journal:
         return found
 
     def by_hash(self, tx_hash: bytes) -> Entry | None:
-        """The intent whose transaction has this hash."""
+        """The intent whose transaction, the newest or one that it outbid, has this hash."""
+        where = "WHERE hash = ?1 OR key IN (SELECT key FROM outbid WHERE hash = ?1)"
         with self._trouble("read"):
-            return next(iter(self._select("WHERE hash = ?", (tx_hash,))), None)
+            return next(iter(self._select(where, (tx_hash,))), None)
 
     def between(self, first: int, last: int) -> list[Entry]:
         """The intents with nonces in this range, both included, in order."""
@@ -168,12 +175,35 @@ class Journal:
         with self._trouble("write"), self._transaction() as db:
             db.executemany("UPDATE intent SET state = ?, reason = ?, block = ? WHERE key = ?", rows)
 
+    def outbid(self, old: Entry, new: Entry) -> None:
+        """Make `new` the intent's newest transaction, with the nonce of `old`, and keep `old`: it may be mined yet.
+
+        Also the way back, where `new` is one that was outbid before.
+        """
+        with self._trouble("write"), self._transaction() as db:
+            db.execute("DELETE FROM outbid WHERE hash = ?", (new.hash,))
+            db.execute("INSERT INTO outbid VALUES (?, ?, ?)", (old.key, old.raw, old.hash))
+            db.execute("UPDATE intent SET raw = ?, hash = ? WHERE key = ?", (new.raw, new.hash, new.key))
+
+    def outbidden(self, entry: Entry) -> list[Entry]:
+        """What the intent's newest transaction outbid, the newest first."""
+        with self._trouble("read"):
+            rows = self._db.execute(
+                "SELECT raw, hash FROM outbid WHERE key = ? ORDER BY rowid DESC", (entry.key,)
+            ).fetchall()
+            return [replace(entry, raw=raw, hash=tx_hash) for raw, tx_hash in rows]
+
     def supersede(self, old: Entry, new: Entry, mined_instead: bytes) -> None:
         """Replace a transaction whose nonce another final transaction used, and keep the old one as evidence."""
         with self._trouble("write"), self._transaction() as db:
             db.execute(
                 "INSERT INTO superseded VALUES (?, ?, ?, ?, ?)", (old.key, old.nonce, old.raw, old.hash, mined_instead)
             )
+            db.execute(
+                "INSERT INTO superseded SELECT key, ?, raw, hash, ? FROM outbid WHERE key = ?",
+                (old.nonce, mined_instead, old.key),
+            )
+            db.execute("DELETE FROM outbid WHERE key = ?", (old.key,))
             db.execute(
                 "UPDATE intent SET nonce = ?, raw = ?, hash = ?, state = ?, reason = '', block = -1 WHERE key = ?",
                 (new.nonce, new.raw, new.hash, int(State.SIGNED), new.key),

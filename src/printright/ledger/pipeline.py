@@ -12,7 +12,7 @@ from printright.errors import LedgerRefused, PrintrightError
 from printright.ledger.answers import RawReceipt
 from printright.ledger.journal import Entry, State
 from printright.ledger.port import Call, Receipt
-from printright.ledger.sending import FIRST_POLL_S, Sender, settled
+from printright.ledger.sending import FIRST_POLL_S, Sender
 
 GROUP = 256
 GROUPS_IN_FLIGHT = 4
@@ -45,7 +45,8 @@ async def send_many(sender: Sender, calls: Sequence[Call]) -> list[Receipt | Led
         raise _first(errors) from None
     if mined:
         # One commit for all: that they are mined is a hint, which saves sending them again after a restart.
-        await asyncio.to_thread(sender.journal.settle, settled(mined))
+        outcomes = [(entry.key, State.MINED, "", int(raw.block_number, 16)) for entry, raw in mined]
+        await asyncio.to_thread(sender.journal.settle, outcomes)
     return [result for result in results if result is not None]
 
 

@@ -8,7 +8,8 @@ For one intent, in order:
 4. The bytes are sent.
 5. The receipt is asked for until it is there. In between the same bytes are sent again, with those of all earlier
    nonces that the ledger lacks. Answers to sending are no evidence ("already known", "nonce too low", silence); what
-   the ledger shows is.
+   the ledger shows is. What costs more by now than it may is signed again under its nonce, at a higher fee, and that is
+   journalled first: of transactions with one nonce one is mined, whichever it is.
 6. If another transaction took the nonce, a second signature is made only when that one is final, and is recorded.
 """
 
@@ -18,8 +19,8 @@ import asyncio
 import hashlib
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from printright.domain.ids import Address
@@ -29,6 +30,7 @@ from printright.ledger.answers import RawReceipt, receipt_of, refused_or_unavail
 from printright.ledger.contracts import Contract, gas_limit
 from printright.ledger.events import decode
 from printright.ledger.journal import Entry, Journal, State
+from printright.ledger.nonces import final_transaction
 from printright.ledger.port import Call, Receipt, Signer
 from printright.ledger.refusals import OUT_OF_GAS, reason_of, refusal
 from printright.ledger.rpc import Rpc, RpcError
@@ -51,10 +53,14 @@ class NotAccepted(LedgerUnavailable):
 
 @dataclass(frozen=True)
 class Situation:
-    """What the ledger says before a signature: its count of the account's transactions, and the fees of now."""
+    """What the ledger says before a signature: its count of the account's transactions, and the fees of now.
+
+    `price_wei` is what a unit of gas costs at the least: the base fee, or the gas price where there is none.
+    """
 
     nonce: int
     fees: Fees
+    price_wei: int
 
 
 class Sender:
@@ -102,14 +108,15 @@ class Sender:
         entry = await self._known(key)
         if entry is None:
             return None
-        found = await self._receipts([entry])
-        return await self._conclude(entry, found[0]) if found[0] else None
+        entry, receipt = await self._mined(entry)
+        return await self._conclude(entry, receipt) if receipt else None
 
     async def resume(self) -> list[str]:
         """See `Ledger.resume`."""
         entries = await asyncio.to_thread(self.journal.unsettled)
-        found = await self._receipts(entries)
+        found = await self.receipts(entries)
         missing = [entry for entry, receipt in zip(entries, found, strict=True) if receipt is None]
+        # Of those that were outbid before a crash, either may be mined: sending is harmless, and `send` finds out.
         await self.submit(missing)
         return [entry.key for entry in missing]
 
@@ -124,7 +131,7 @@ class Sender:
         if just_signed:
             (rejection,) = await self.submit([entry])
         while True:
-            count, receipt = await self._look(entry)
+            count, entry, receipt = await self._look(entry)
             if receipt is not None:
                 return await self._conclude(entry, receipt)
             if count > entry.nonce:
@@ -143,7 +150,7 @@ class Sender:
                 )
             # Every eighth look sends again, with what the ledger lacks before it: a reorganisation may drop all.
             if turn % 8 == (7 if just_signed else 0):
-                rejection = await self._submit_up_to(entry, count)
+                entry, rejection = await self._submit_up_to(entry, count)
             turn += 1
             await asyncio.sleep(delay)
             delay = min(delay * 1.5, LONGEST_POLL_S)
@@ -157,10 +164,6 @@ class Sender:
         ]
         answers = await self.rpc.batch_bodies(bodies)
         return [answer if isinstance(answer, RpcError) else None for answer in answers]
-
-    async def receipts(self, entries: Sequence[Entry]) -> list[RawReceipt | None]:
-        """The receipts that are there. An entry without one is not mined, as far as this gateway knows."""
-        return await self._receipts(entries)
 
     def prepare(self, calls: Sequence[Call], situation: Situation) -> list[Entry]:
         """Entries for these calls, those with new keys signed and committed together. Blocks; the lock is held."""
@@ -227,9 +230,9 @@ class Sender:
         if base is None:
             if isinstance(price, RpcError):
                 raise LedgerUnavailable(f"the ledger names no gas price: {price.message[:200]}")
-            return Situation(int(count, 16), Fees(int(price, 16), None))
+            return Situation(int(count, 16), Fees(int(price, 16), None), int(price, 16))
         tip_wei = DEFAULT_TIP_WEI if isinstance(tip, RpcError) else int(tip, 16)
-        return Situation(int(count, 16), Fees(int(base, 16) * FEE_HEADROOM + tip_wei, tip_wei))
+        return Situation(int(count, 16), Fees(int(base, 16) * FEE_HEADROOM + tip_wei, tip_wei), int(base, 16))
 
     def _prepare(self, calls: Sequence[tuple[Call, bytes, bytes]], situation: Situation) -> list[Entry]:
         known = self.journal.entries([call.key for call, _, _ in calls])
@@ -254,18 +257,21 @@ class Sender:
         # this key would be the very same transaction, and both machines would take it for theirs.
         gas = gas_limit(len(data)) + secrets.randbelow(GAS_MARKS)
         unsigned = Unsigned(self._chain_id, nonce, fees, gas, bytes.fromhex(self._to[2:]), data)
+        raw = self._signed(unsigned)
+        return Entry(call.key, call.function, digest, nonce, raw, unsigned.hash_of(raw))
+
+    def _signed(self, unsigned: Unsigned) -> bytes:
         to_sign = unsigned.digest()
         signature = self._signer.sign_digest(to_sign)
         if not self._signer_checked:
             if signer_of(to_sign, signature) != self.address:
                 raise WrongKey(f"the key does not sign for account {self.address}", hint="check the key's address")
             self._signer_checked = True
-        raw = unsigned.signed(signature)
-        return Entry(call.key, call.function, digest, nonce, raw, unsigned.hash_of(raw))
+        return unsigned.signed(signature)
 
-    async def _look(self, entry: Entry) -> tuple[int, RawReceipt | None]:
-        """The account's count of mined transactions, and the receipt. A count beyond our nonce and no receipt means
-        that another transaction has the nonce.
+    async def _look(self, entry: Entry) -> tuple[int, Entry, RawReceipt | None]:
+        """The account's count of mined transactions, and the receipt with the entry as it was mined. A count beyond our
+        nonce and no receipt means that another transaction has the nonce.
         """
         count, receipt = await self.rpc.batch(
             [
@@ -279,8 +285,18 @@ class Sender:
         found = receipt_of(receipt)
         if found is None and int(count, 16) > entry.nonce:
             # Nodes answer a batch in any order: only a receipt asked for after the count is evidence.
-            (found,) = await self._receipts([entry])
-        return int(count, 16), found
+            entry, found = await self._mined(entry)
+        return int(count, 16), entry, found
+
+    async def _mined(self, entry: Entry) -> tuple[Entry, RawReceipt | None]:
+        """The receipt of the intent's newest transaction or of one that it outbid, which then is the entry's."""
+        all_of_it = [entry, *await asyncio.to_thread(self.journal.outbidden, entry)]
+        for each, receipt in zip(all_of_it, await self.receipts(all_of_it), strict=True):
+            if receipt is not None:
+                if each is not entry:
+                    await asyncio.to_thread(self.journal.outbid, entry, each)
+                return each, receipt
+        return entry, None
 
     async def _pooled(self, entry: Entry) -> bool:
         try:
@@ -288,7 +304,8 @@ class Sender:
         except RpcError as error:
             raise LedgerUnavailable(f"the ledger answered: {error.message[:200]}") from error
 
-    async def _receipts(self, entries: Sequence[Entry]) -> list[RawReceipt | None]:
+    async def receipts(self, entries: Sequence[Entry]) -> list[RawReceipt | None]:
+        """The receipts that are there. An entry without one is not mined, as far as this gateway knows."""
         bodies = [
             b'{"jsonrpc":"2.0","id":%d,"method":"eth_getTransactionReceipt","params":["0x%b"]}'
             % (i, entry.hash.hex().encode())
@@ -300,10 +317,24 @@ class Sender:
                 raise LedgerUnavailable(f"the ledger answered: {answer.message[:200]}") from answer
         return answers
 
-    async def _submit_up_to(self, entry: Entry, count: int) -> RpcError | None:
-        entries = await asyncio.to_thread(self.journal.between, count, entry.nonce)
+    async def _submit_up_to(self, entry: Entry, count: int) -> tuple[Entry, RpcError | None]:
+        situation = await self.situation()
+        async with self._signing:
+            entries = await asyncio.to_thread(self._outbid, count, entry.nonce, situation)
         answers = await self.submit(entries or [entry])
-        return answers[-1]
+        return (entries or [entry])[-1], answers[-1]
+
+    def _outbid(self, first: int, last: int, situation: Situation) -> list[Entry]:
+        """The intents with these nonces; those whose fees cannot be mined any more are signed and journalled anew."""
+        entries = self.journal.between(first, last)
+        for place, old in enumerate(entries):
+            unsigned = Unsigned.of(old.raw, self._chain_id)
+            if unsigned.fees.most < situation.price_wei:
+                unsigned = replace(unsigned, fees=situation.fees.beyond(unsigned.fees))
+                raw = self._signed(unsigned)
+                entries[place] = replace(old, raw=raw, hash=unsigned.hash_of(raw))
+                self.journal.outbid(old, entries[place])
+        return entries
 
     async def _conclude(self, entry: Entry, raw: RawReceipt) -> Receipt:
         if int(raw.status, 16) == 0:
@@ -340,12 +371,14 @@ class Sender:
             hint="stop the other process that uses this key; repeat the command when its transaction is final",
         )
         try:
-            instead = await self._final_transaction(entry.nonce)
+            last = await self._final_block()
+            instead = await final_transaction(self.rpc, self.address, entry.nonce, self._deployed_block, last)
         except RpcError as error:
             raise taken from error
         if instead is None:
             raise taken
-        if instead == entry.hash:
+        ours = [entry, *await asyncio.to_thread(self.journal.outbidden, entry)]
+        if instead in [each.hash for each in ours]:
             return None
         if call is None:
             raise taken
@@ -364,34 +397,3 @@ class Sender:
         new = self._sign(call, data, digest, nonce, situation.fees)
         self.journal.supersede(old, new, instead)
         return new
-
-    async def _final_transaction(self, nonce: int) -> bytes | None:
-        """The hash of this account's final transaction with this nonce; None where there is none yet. The block is
-        found by bisection over the account's count, which is the one thing every node tells about the past.
-        """
-
-        async def count_at(block: int) -> int:
-            return int(await self.rpc.request("eth_getTransactionCount", self.address, hex(block)), 16)
-
-        last = await self._final_block()
-        if last < 0 or await count_at(last) <= nonce:
-            return None
-        before = max(self._deployed_block - 1, 0)
-        if await count_at(before) > nonce:
-            return None
-        while last - before > 1:
-            middle = (before + last) // 2
-            if await count_at(middle) > nonce:
-                last = middle
-            else:
-                before = middle
-        block = await self.rpc.request("eth_getBlockByNumber", hex(last), True)
-        for each in (block or {}).get("transactions", ()):
-            if checksummed(each["from"]) == self.address and int(each["nonce"], 16) == nonce:
-                return bytes.fromhex(each["hash"][2:])
-        return None
-
-
-def settled(outcomes: Iterable[tuple[Entry, RawReceipt]]) -> list[tuple[str, State, str, int]]:
-    """Rows for `Journal.settle` of successful transactions."""
-    return [(entry.key, State.MINED, "", int(raw.block_number, 16)) for entry, raw in outcomes]

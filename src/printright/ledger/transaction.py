@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import rlp  # type: ignore[import-untyped]
 from coincurve import PublicKey
 from eth_hash.auto import keccak
 
@@ -21,6 +22,16 @@ class Fees:
     most: int
     tip: int | None
 
+    def beyond(self, former: Fees) -> Fees:
+        """These fees, or as much more as nodes want for putting a transaction in the place of one with `former`."""
+        tip = None if self.tip is None else max(self.tip, _raised(former.tip or 0))
+        return Fees(max(self.most, _raised(former.most), tip or 0), tip)
+
+
+def _raised(wei: int) -> int:
+    # Nodes want a tenth more (geth's `txpool.pricebump`, and what others took from it).
+    return wei + wei // 8 + 1
+
 
 @dataclass(frozen=True)
 class Unsigned:
@@ -32,6 +43,17 @@ class Unsigned:
     gas: int
     to: bytes
     data: bytes
+
+    @classmethod
+    def of(cls, raw: bytes, chain_id: int) -> Unsigned:
+        """What was signed as `raw` (by `signed`, for this chain)."""
+        if raw[0] == 2:
+            _, nonce, tip, most, gas, to, _, data, *_ = rlp.decode(raw[1:])
+            fees = Fees(int.from_bytes(most, "big"), int.from_bytes(tip, "big"))
+        else:
+            nonce, price, gas, to, _, data, *_ = rlp.decode(raw)
+            fees = Fees(int.from_bytes(price, "big"), None)
+        return cls(chain_id, int.from_bytes(nonce, "big"), fees, int.from_bytes(gas, "big"), to, data)
 
     @cached_property
     def _body(self) -> bytes:

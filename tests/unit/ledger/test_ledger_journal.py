@@ -53,6 +53,36 @@ def test_what_was_recorded_is_there_after_opening_again(journal: Journal) -> Non
     assert again.unsettled() == [entry(6)]
 
 
+def test_a_transaction_that_was_outbid_is_kept_until_its_nonce_is_lost(journal: Journal) -> None:
+    first = entry(5)
+    second, third = (replace(first, raw=raw, hash=raw * 32) for raw in (b"2", b"3"))
+    journal.record([first])
+    journal.outbid(first, second)
+    journal.outbid(second, third)
+    again = reopened(journal)
+    assert again.entries(["key 5"]) == {"key 5": third}
+    assert again.outbidden(third) == [second, first]
+    assert [again.by_hash(each.hash) for each in (first, second, third)] == [third] * 3
+    again.outbid(third, first)
+    assert again.entries(["key 5"]) == {"key 5": first}
+    assert again.outbidden(first) == [third, second]
+    again.supersede(first, replace(entry(5), nonce=9, hash=b"9" * 32), b"i" * 32)
+    assert set(again.superseded("key 5")) == {first.hash, second.hash, third.hash}
+    assert again.outbidden(first) == []
+
+
+def test_a_journal_of_the_first_version_is_brought_up_to_date(journal: Journal) -> None:
+    journal.record([entry(1)])
+    journal._db.execute("DROP TABLE outbid")
+    journal._db.execute("UPDATE binding SET version = 1")
+    again = reopened(journal)
+    assert again.entries(["key 1"]) == {"key 1": entry(1)}
+    assert again.outbidden(entry(1)) == []
+    again._db.execute("UPDATE binding SET version = 3")
+    with pytest.raises(BadSettings, match="format 3"):
+        reopened(again)
+
+
 def test_every_commit_goes_to_the_disk(journal: Journal) -> None:
     """A power cut cannot be tested here, the setting that stands against it can."""
     connection = journal._db

@@ -47,6 +47,7 @@ def test_same_bytes_as_eth_account(
     assert raw == bytes(expected.raw_transaction)
     assert unsigned.hash_of(raw) == bytes(expected.hash)
     assert signer_of(unsigned.digest(), signature) == ACCOUNT.address
+    assert Unsigned.of(raw, chain_id) == unsigned
 
 
 def test_signatures_that_no_network_accepts_are_refused() -> None:
