@@ -1,4 +1,4 @@
-"""One Klipper machine for the tests of a module: starting it takes seconds."""
+"""One Klipper machine for all tests here: starting it takes seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from klipper_scene import Shop
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def klipper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     folder: Path = tmp_path_factory.mktemp("klipper")
     shop = Shop(folder)

@@ -13,6 +13,7 @@ import random
 import shlex
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
@@ -148,7 +149,7 @@ class Shop:
     It homes without moving (`homing_override`): what Klipper does at end stops takes seconds and is not ours.
     """
 
-    def __init__(self, folder: Path, *, login: bool = False, log: bool = True, extra: str = "") -> None:
+    def __init__(self, folder: Path, *, login: bool = False, log: bool = True, klippy: bool = True) -> None:
         self.folder, self._log = folder, log
         self.board = MicroController()
         self.klippy_log = folder / "data" / "logs" / "klippy.log"
@@ -157,7 +158,7 @@ class Shop:
         for name in ("config", "logs", "gcodes"):
             (folder / "data" / name).mkdir(parents=True)
         axes = "".join(AXIS.format(axis=axis, side=side) for axis, side in (("x", 250), ("y", 210), ("z", 210)))
-        config = axes + BOARD.format(port=self.board.port, gcodes=folder / "data" / "gcodes") + extra
+        config = axes + BOARD.format(port=self.board.port, gcodes=folder / "data" / "gcodes")
         (folder / "data" / "config" / "printer.cfg").write_text(config)
         access = "force_logins: True" if login else "trusted_clients:\n    127.0.0.1"
         (folder / "data" / "config" / "moonraker.conf").write_text(
@@ -165,7 +166,8 @@ class Shop:
         )
         self.klippy: subprocess.Popen[bytes] | None = None
         self.moonraker: subprocess.Popen[bytes] | None = None
-        self.start_klippy()
+        if klippy:
+            self.start_klippy()
         self.start_moonraker()
 
     def start_klippy(self) -> None:
@@ -195,7 +197,7 @@ class Shop:
         async with aiohttp.ClientSession() as session, session.request(method, self.url + path, **options) as answer:
             return json.loads(await answer.read())
 
-    async def ready(self, timeout_s: float = 40.0) -> None:
+    async def ready(self, timeout_s: float = 60.0) -> None:
         """Until Klipper is ready by Moonraker's word."""
         deadline_s = time.monotonic() + timeout_s
         state: object = None
@@ -216,6 +218,12 @@ class Shop:
         await self.call("POST", "/printer/firmware_restart")
         await until(lambda: self.board.crc is not None)
         await self.ready()
+
+    def api_key(self) -> str:
+        """What its owner reads at the machine."""
+        with sqlite3.connect(self.folder / "data" / "database" / "moonraker-sql.db") as database:
+            query = "SELECT password FROM authorized_users WHERE username = '_API_KEY_USER_'"
+            return str(database.execute(query).fetchone()[0])
 
     def log(self) -> bytes:
         return self.klippy_log.read_bytes()
