@@ -52,7 +52,8 @@ class Running:
 class JobRecord:
     """What a unit puts on record about a finished job; its digest is the `evidence` of `finish_job`.
 
-    The serial numbers are sealed twice (HPKE): for the licensor, and with the part codes for the licensee.
+    The serial numbers are sealed twice (HPKE): for the licensor, and with the part codes for the licensee. `traces` is
+    what the machine may have kept of the file, in the word of the unit's settings; empty for nothing.
     """
 
     job: JobId
@@ -64,6 +65,7 @@ class JobRecord:
     key_erased_at_s: int
     sealed_for_licensor: bytes
     sealed_for_licensee: bytes
+    traces: str = ""
 
     def canonical(self) -> bytes:
         """Canonical JSON (RFC 8785), as it lies in the stores."""
@@ -79,6 +81,7 @@ class JobRecord:
                 "key_erased_at_s": self.key_erased_at_s,
                 "sealed_for_licensor": self.sealed_for_licensor.hex(),
                 "sealed_for_licensee": self.sealed_for_licensee.hex(),
+                "traces": self.traces,
             }
         )
 

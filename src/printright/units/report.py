@@ -66,9 +66,9 @@ class Reporter:
         )
 
     async def report(
-        self, entry: JobEntry, license: License, outcomes: tuple[Outcome, ...], now_s: int
+        self, entry: JobEntry, license: License, outcomes: tuple[Outcome, ...], now_s: int, *, traces: str
     ) -> tuple[bytes, bytes]:
-        """The job's record (canonical JSON) and its parts root, for these outcomes."""
+        """The job's record (canonical JSON) and its parts root, for these outcomes and traces (see `Driver.traces`)."""
         serials = self._serials(entry, license, outcomes.count(Outcome.GOOD))
         public = [{"index": index, "serial": serial} for index, (serial, _) in enumerate(serials)]
         # Who ordered it is the licensee's business: a name is personal data, and nobody else gets to read it.
@@ -96,6 +96,7 @@ class Reporter:
                 json.dumps(private).encode(),
                 LICENSEE_INFO + entry.job,
             ),
+            traces=traces,
         )
         leaves = [leaf(part_id(entry.job, index), serial, code) for index, (serial, code) in enumerate(serials)]
         return record.canonical(), parts_root(leaves) if leaves else EMPTY_32

@@ -275,7 +275,7 @@ class Work:
         made = entry.outcomes + (Outcome.FAILED,) * (entry.quantity - len(entry.outcomes))
         outcomes = tuple(Outcome.FAILED if index in failed else outcome for index, outcome in enumerate(made))
         license = self._licenses.get(entry.license)
-        record, parts = await self._reporter.report(entry, license, outcomes, now_s())
+        record, parts = await self._reporter.report(entry, license, outcomes, now_s(), traces=self._driver.traces)
         await asyncio.to_thread(
             self._journal.update,
             entry,

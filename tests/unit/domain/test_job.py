@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from printright.domain.job import Running, split_runs
+from printright.domain.ids import JobId, LicenseId
+from printright.domain.job import JobRecord, Outcome, Running, split_runs
 from printright.domain.member import Role
+from printright.domain.words import checksum
 from printright.errors import BadValue
+
+ZERO = checksum(bytes(20))
 
 
 @given(
@@ -23,6 +30,15 @@ def test_the_job_slot_is_laid_out_as_in_the_contract(
 ) -> None:
     slot = sequence | quantity << 24 | int(running) << 55 | deadline << 56 | license << 96
     assert Running.unpack(slot) == Running(sequence, quantity, running, deadline, license)
+
+
+def test_a_record_says_what_the_machine_may_have_kept() -> None:
+    # Red without: `traces` in `JobRecord.canonical`.
+    record = JobRecord(JobId(b"j" * 32), LicenseId(b"l" * 32), ZERO, (Outcome.GOOD,), 1, 2, 2, b"a", b"b")
+    assert json.loads(record.canonical())["traces"] == ""
+    weaker = replace(record, traces="moves-in-klippy-log")
+    assert json.loads(weaker.canonical())["traces"] == "moves-in-klippy-log"
+    assert weaker.digest != record.digest
 
 
 def test_runs() -> None:

@@ -6,7 +6,7 @@ import json
 from collections import deque
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from printright.units.drivers.moonraker.blocks import (
@@ -24,6 +24,7 @@ LINES = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(scripts=st.lists(LINES, min_size=1, max_size=5))
 def test_klipper_never_remembers_a_line_where_it_could_write_it_down(scripts: list[list[bytes]]) -> None:
     """Klipper's reading of its socket, as in its source: 4096 bytes, then all whole requests remembered."""
