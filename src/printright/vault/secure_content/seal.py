@@ -11,6 +11,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import BinaryIO
 from uuid import UUID, uuid4
 
@@ -147,15 +148,13 @@ def _plan(plain: PlainFile) -> tuple[bytes, list[_Planned]]:
             f"{package.root_model} has meshes or materials of its own beside those of other parts",
             hint="save it so that all are in one part, or all in others",
         )
-    carried = _carried(package)
-    moved: dict[str, str] = {}
-    for name in ([] if scan.refers_elsewhere else [package.root_model]) + carried:
-        # Textures are named from within the models, so that they keep their names.
-        moved[name] = f"3D/Objects/part_{len(moved) + 1}.model" if name in plain.models else name
     placed = [*scan.items, *(each for assembly in scan.assemblies for each in assembly.components)]
-    for path in {each.path for each in placed if each.path is not None}:
-        if path.removeprefix("/") not in moved:
-            raise ModelRefused(f"{package.root_model} uses {path[:120]}, which it has no relationship to")
+    used = {each.path.removeprefix("/") for each in placed if each.path is not None}
+    moved = _names([] if scan.refers_elsewhere else [package.root_model], _carried(package), used)
+    if not used <= moved.keys():
+        raise ModelRefused(
+            f"{package.root_model} uses {min(used - moved.keys())[:120]}, which it has no relationship to"
+        )
 
     def pieces(name: str) -> Pieces:
         if name == package.root_model:
@@ -178,6 +177,17 @@ def _plan(plain: PlainFile) -> tuple[bytes, list[_Planned]]:
         for name, new in moved.items()
     ]
     return root_model(scan, moved, moved.get(package.root_model)), planned
+
+
+def _names(own: list[str], carried: list[str], used: set[str]) -> dict[str, str]:
+    """Each part's new name. Only the root names models by path; textures and slices are named from within models, and
+    keep theirs."""
+    kept = {name.casefold() for name in carried if name not in used}
+    if kept & {ROOT.casefold(), KEYSTORE_PART.casefold()}:
+        raise ModelRefused("a part of the 3MF has the name of the root model or of the key store")
+    free = (f"3D/Objects/part_{n}.model" for n in count(1))
+    free = (name for name in free if name.casefold() not in kept)
+    return {name: name if name in carried and name not in used else next(free) for name in own + carried}
 
 
 def _carried(package: opc.OpcPackage) -> list[str]:

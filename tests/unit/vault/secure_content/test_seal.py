@@ -44,15 +44,17 @@ def model(resources: str, build: str, attributes: str = "") -> bytes:
     ).encode()
 
 
-def packed(parts: dict[str, bytes], relations: dict[str, list[tuple[str, str]]] | None = None) -> bytes:
-    """A 3MF of these parts; `3D/3dmodel.model` is the root."""
+def packed(
+    parts: dict[str, bytes],
+    relations: dict[str, list[tuple[str, str]]] | None = None,
+    root: str = "3D/3dmodel.model",
+) -> bytes:
+    """A 3MF of these parts."""
     out = io.BytesIO()
     kinds = {".model": opc.MODEL_TYPE, ".png": "image/png", ".xml": "application/xml"}
     with zipfile.ZipFile(out, "w") as target:
         target.writestr(opc.TYPES, opc.types_xml([(name, kinds[Path(name).suffix]) for name in parts]))
-        target.writestr(
-            opc.ROOT_RELS, opc.rels_xml([(opc.START_PART, "3D/3dmodel.model"), *(relations or {}).get("", [])])
-        )
+        target.writestr(opc.ROOT_RELS, opc.rels_xml([(opc.START_PART, root), *(relations or {}).get("", [])]))
         for source, pairs in (relations or {}).items():
             if source:
                 target.writestr(opc.rels_name(source), opc.rels_xml(pairs))
@@ -123,6 +125,34 @@ def test_textures_are_carried_and_encrypted(desk: Desk) -> None:
     assert oracle.read(sealed, "shop", desk.shop, strict=True).meshes == [TETRAHEDRON]
     with zipfile.ZipFile(io.BytesIO(desk.unseal(sealed))) as opened:
         assert opened.read("3D/Textures/skin.png") == PNG
+
+
+def test_slices_keep_the_name_that_models_know_them_by(desk: Desk) -> None:
+    """They are model parts too, but only the root's references are ours to change; and their name is not taken."""
+    source = packed(
+        {
+            "3D/3dmodel.model": model(
+                f'<object id="1" type="model">{MESH}</object>', '<build><item objectid="1"/></build>'
+            ),
+            "3D/Objects/part_1.model": model("", "<build/>"),
+        },
+        {"3D/3dmodel.model": [(opc.START_PART, "3D/Objects/part_1.model")]},
+    )
+    sealed, made = desk.seal(source)
+    assert made.encrypted == ("3D/Objects/part_2.model", "3D/Objects/part_1.model")
+    assert oracle.read(sealed, "shop", desk.shop).meshes == [TETRAHEDRON]
+    elsewhere = packed(
+        {
+            "3D/root.model": model(
+                f'<object id="1" type="model">{MESH}</object>', '<build><item objectid="1"/></build>'
+            ),
+            "3D/3dmodel.model": model("", "<build/>"),
+        },
+        {"3D/root.model": [(opc.START_PART, "3D/3dmodel.model")]},
+        root="3D/root.model",
+    )
+    with pytest.raises(ModelRefused, match="name of the root model"):
+        desk.seal(elsewhere)
 
 
 def test_prefixed_elements_and_attributes_that_are_there(desk: Desk) -> None:
