@@ -1,4 +1,4 @@
-"""Write the generated pages: commands, settings, contract, the list of decisions; and, when asked, measurements.
+"""Write the generated pages: commands, settings, contract, G-code, decisions; and, when asked, measurements.
 
 python docs/generate.py                  write them
 python docs/generate.py --check          exit 1 where a page is not what the code says
@@ -300,10 +300,104 @@ def decisions_page() -> str:
     return "".join(made)
 
 
+# The allow-list -------------------------------------------------------------------------------------------------------
+
+BOUNDS = {
+    "nozzle": "0 to `nozzle_max_c`",
+    "bed": "0 to `bed_max_c`",
+    "chamber": "0 to `chamber_max_c`",
+    "tool": "0 to `tools` - 1",
+    "int": "a whole number",
+    "float": "a number",
+}
+POSITIONS = {
+    "line": "moves; its end must be inside",
+    "arc": "moves; all of it must be inside",
+    "home": "afterwards the place of these axes is not known",
+    "unknown": "afterwards the place is not known",
+    "set": "sets where the extruder stands",
+}
+
+
+def bound_text(rule: str | list[Any], profile: dict[str, float]) -> str:
+    """What may stand behind a letter, in words."""
+    if isinstance(rule, str):
+        return BOUNDS.get(rule) or f"0 to {profile[rule]:,g}"
+    if isinstance(rule[0], str):
+        return "one of " + ", ".join(rule)
+    low, high = rule
+    kind = "whole number, " if isinstance(low, int) and isinstance(high, int) else ""
+    return f"{kind}only {low:g}" if low == high else f"{kind}{_number(low)} to {_number(high)}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.10g}"
+
+
+def gcode_rows(entries: dict[str, dict[str, Any]], profile: dict[str, float]) -> Iterator[tuple[str, str, str]]:
+    """Each command of the list: its word, its parameters with their bounds, and what becomes of it."""
+    for word, entry in entries.items():
+        position = entry.get("position", "")
+        letters = {"line": "X Y Z E F", "arc": "X Y Z E F I J"}.get(position, "")
+        parameters = [", ".join(f"`{letter}`" for letter in letters.split())] if letters else []
+        rules = {letter: rule for letter, rule in entry.items() if len(letter) == 1}
+        flags = [f"`{letter}`" for letter, rule in rules.items() if rule == "flag"]
+        parameters += [f"`{letter}`: {bound_text(rule, profile)}" for letter, rule in rules.items() if rule != "flag"]
+        parameters += [f"flags {', '.join(flags)}"] if flags else []
+        if "require" in entry:
+            parameters.append("needs " + " or ".join(f"`{letter}`" for letter in entry["require"]))
+        if entry.get("text"):
+            parameters.append("a text")
+        if entry.get("note"):
+            parameters.append("a short text")
+        if "names" in entry:
+            parameters.append(f"or `{entry['names']}` and a name")
+        notes = [POSITIONS[position]] if position in POSITIONS else []
+        if entry.get("drop") or entry.get("note"):
+            notes.append("**not sent**")
+        if entry.get("text"):
+            notes.append("not sent where the text is not plain")
+        if "names" in entry:
+            notes.append("not sent with a name")
+        if "absent" in entry:
+            notes.append(f"not sent where `{entry['absent']}0` is for a tool that is not there")
+        yield f"`{word}`", "; ".join(parameters) or "none", "; ".join(notes)
+
+
+def gcode_page() -> str:
+    import tomllib
+
+    from printright.units.guard import GuardProfile, gate
+
+    entries = tomllib.loads((ROOT / "src/printright/units/guard/marlin2.toml").read_text())
+    usual = GuardProfile((1.0, 1.0, 1.0), 1.0, 1.0)
+    profile = {"acceleration": usual.acceleration_max, "speed": usual.speed_max_mm_s, "jerk": usual.jerk_max}
+    made = [
+        "# G-code that a machine may get\n\n",
+        NOTE,
+        "\nWhat a print file may say to Marlin 2.x. **Whatever is not on this page is refused**, with the line's"
+        " number, its command word and the rule, and the machine gets nothing of it. A file is checked when it is"
+        " published, for a large machine with everything; and again line by line at the machine, with that unit's own"
+        " bounds ([settings](settings.md), `[unit]`). `T` with a number below `tools` chooses a tool.\n\n"
+        "A line is one command in capitals without leading zeros, a blank before each parameter, no parameter twice,"
+        f" numbers as plain decimals, in printable ASCII and at most {gate.MAX_COMMAND_BYTES} bytes. No line numbers,"
+        " no checksums. Comments are taken away, whatever is in them; so is a plus in front of a number. A move must"
+        " end inside of `build_volume_mm` from `origin_mm` on, with `margin_mm` more at the sides and the top; a"
+        f" relative one too. An axis whose place is not known may be moved by {usual.unhomed_mm:g} mm in all. One move"
+        f" may feed {usual.extrude_max_mm:g} mm of filament.\n\n",
+        table(("Command", "Parameters", "What becomes of it"), gcode_rows(entries, profile)),
+        "\nA flag is a letter alone, or with 0 or 1. Why these and no others:"
+        " [decision 17](../adr/0017-gcode-guard-on-real-files.md). Each class of what is refused has a file in"
+        " `tests/vectors/gcode`.\n",
+    ]
+    return "".join(made)
+
+
 PAGES = {
     "reference/cli.md": cli_page,
     "reference/settings.md": settings_page,
     "reference/contract.md": contract_page,
+    "reference/gcode.md": gcode_page,
     "adr/index.md": decisions_page,
 }
 

@@ -324,7 +324,7 @@ class _Story:
         bad = self._stage.folder / "dangerous.gcode"
         bad.write_text("G28\nM104 S200\nM500\nG1 X10\n")
         with report.refusal("dangerous G-code, when it is published", "M500"):
-            refuse_dangerous(bad)
+            refuse_dangerous(bad, bad.name)
         with report.refusal("dangerous G-code from a rights holder who does not check, at the machine", "M500"):
             # The services publish any file; it is the printer that does not trust it.
             design, _ = await self._publish(bad, "trojan")

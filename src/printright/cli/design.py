@@ -13,11 +13,11 @@ from printright.errors import BadValue
 
 if TYPE_CHECKING:
     from printright.domain.ids import ContentId
+    from printright.services.print_file import PrintFile
     from printright.services.publish import Design, DesignShelf
     from printright.vault.committee import Custodian
 
 app = noun("Encrypt and publish designs.")
-GCODE_SUFFIXES = (".gcode", ".gco", ".g")
 
 
 def shelf_of(home: Home) -> DesignShelf:
@@ -66,8 +66,28 @@ def _custodians(home: Home, cards: tuple[Path, ...]) -> list[Custodian]:
         raise BadValue(f"not a member's card: {error}", hint="it is made by `printright member create`") from None
 
 
-async def publish_source(
-    source: Path,
+async def publish_source(source: Path, previous: ContentId | None, file_name: str = "", **options: Any) -> None:
+    """Publish a print file, unpacked to plain G-code and checked; a model, checked; or any other file, as it is."""
+    from printright.domain.estimate import NO_ESTIMATE
+    from printright.services.print_file import PrintFile, is_print_file, open_print_file
+    from printright.services.sealed_model import ANY_FILE, check_model, media_type_of
+    from printright.vault.package import GCODE
+
+    name = file_name or source.name
+    if is_print_file(name):
+        with open_print_file(source, name) as file:
+            refuse_dangerous(file.path, name)
+            await _publish(file, GCODE, previous, **options)
+        return
+    media_type = media_type_of(name)
+    if media_type != ANY_FILE:
+        check_model(source, media_type)
+    await _publish(PrintFile(source, name, NO_ESTIMATE), media_type, previous, **options)
+
+
+async def _publish(
+    file: PrintFile,
+    media_type: str,
     previous: ContentId | None,
     title: str,
     parts_per_run: int,
@@ -76,44 +96,32 @@ async def publish_source(
     cards: tuple[Path, ...],
     minimum_firmware: tuple[str, ...],
     threshold: int,
-    file_name: str = "",
 ) -> None:
     from rich.console import Console
     from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
-    from printright.domain.estimate import NO_ESTIMATE
     from printright.domain.firmware import MinimumFirmware
     from printright.services.publish import publish
-    from printright.services.sealed_model import ANY_FILE, check_model, media_type_of
-    from printright.services.slicing import read_estimate
     from printright.vault.details import Details
-    from printright.vault.package import GCODE
 
     minimum = MinimumFirmware.parse(minimum_firmware)
     home = Home.current()
-    name = file_name or source.name
-    estimate, media_type = NO_ESTIMATE, media_type_of(name)
-    if Path(name).suffix.lower() in GCODE_SUFFIXES:
-        refuse_dangerous(source)
-        estimate, media_type = read_estimate(source), GCODE
-    elif media_type != ANY_FILE:
-        check_model(source, media_type)
     owner_key = home.ledger_key()
     columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("encrypting", total=source.stat().st_size)
+        task = progress.add_task("encrypting", total=file.path.stat().st_size)
         async with home.ledger(sending=True) as ledger:
             design, receipt = await publish(
                 ledger,
                 home.store(),
                 shelf_of(home),
-                source,
+                file.path,
                 Details(
-                    file_name=name,
-                    material=material or estimate.material,
+                    file_name=file.name,
+                    material=material or file.estimate.material,
                     notes=notes,
-                    estimated_time_s=estimate.time_s,
-                    thumbnail=estimate.thumbnail_png,
+                    estimated_time_s=file.estimate.time_s,
+                    thumbnail=file.estimate.thumbnail_png,
                 ),
                 title=title,
                 owner_key=owner_key,
@@ -121,7 +129,7 @@ async def publish_source(
                 threshold=threshold,
                 parts_per_run=parts_per_run,
                 previous=previous,
-                estimate=estimate,
+                estimate=file.estimate,
                 media_type=media_type,
                 minimum_firmware=minimum,
                 progress=lambda done: progress.update(task, completed=done),
@@ -140,7 +148,7 @@ async def publish_source(
     )
 
 
-def refuse_dangerous(source: Path) -> None:
+def refuse_dangerous(source: Path, name: str) -> None:
     """A file that every printer would refuse is better refused here. Raises GcodeRefused with all findings."""
     from printright.errors import GcodeRefused
     from printright.units.guard import Guard, GuardProfile
@@ -150,14 +158,17 @@ def refuse_dangerous(source: Path) -> None:
     report = Guard(largest).check_file(source)
     if not report.ok:
         found = "; ".join(f"line {finding.line}: {finding.word}: {finding.rule}" for finding in report.findings)
-        raise GcodeRefused(f"{source}: {found}", hint="no printer will run these lines: slice again without them")
+        raise GcodeRefused(f"{name}: {found}", hint="no printer will run these lines: slice again without them")
 
 
 @verb(app)
 @publishing
 async def publish(source: Path, **options: Any) -> None:
-    """Encrypt SOURCE, put it into the store and fix it on the ledger. G-code passes the printers' allow-list first,
-    a 3MF or STL those of its form; what is neither can be licensed, and no unit prints it."""
+    """Encrypt SOURCE, put it into the store and fix it on the ledger.
+
+    G-code (.gcode, .bgcode, .gcode.3mf) is unpacked to plain text and passes the printers' allow-list first, a 3MF or
+    STL those of its form; what is neither can be licensed, and no unit prints it.
+    """
     await publish_source(source, None, **options)
 
 

@@ -215,19 +215,17 @@ async def check(file: Path, design_file: Path) -> None:
     """Does this design file match the license? For the rights holder, who has the salt."""
     from printright.domain.license import License
     from printright.errors import Refused
+    from printright.services.print_file import open_print_file
     from printright.services.publish import DesignShelf, file_sha256
 
     home = Home.current()
     license = License.from_json(read_json(file))
     design = DesignShelf(home.folder / "designs").get(license.content.hex())
+    with open_print_file(design_file) as plain:
+        sha256 = file_sha256(plain.path)
     async with home.ledger() as ledger:
         matches = await ledger.call(
-            "check",
-            license.licensee,
-            license.terms.abi(),
-            design.manifest_digest,
-            design.salt,
-            file_sha256(design_file),
+            "check", license.licensee, license.terms.abi(), design.manifest_digest, design.salt, sha256
         )
     if not matches:
         raise Refused(f"{design_file} is not the file of this license, or the license is not on the ledger")

@@ -1,4 +1,4 @@
-; rule: the command is not on the allow-list
+; rule: a parameter that the command may not have
 G21
 G90
 M82

@@ -1,4 +1,4 @@
-; rule: a parameter that the command may not have
+; rule: parameter P is not one of those
 G21
 G90
 M82
@@ -7,4 +7,4 @@ G28
 G92 E0
 G1 Z0.2 F3000
 G1 X10 Y10 E0.5 F1200 ; perimeter
-G29 P6 C-5
+G29 P6 C

@@ -16,12 +16,13 @@ COORDINATE = (-100_000.0, 100_000.0)
 
 @dataclass(frozen=True)
 class ParameterRule:
-    """What may follow one letter: nothing (`flag`, or 0 or 1), or a number between `low` and `high`."""
+    """What may follow one letter: nothing (`flag`; or 0 or 1), one of `values`, a number between `low` and `high`."""
 
     flag: bool = False
     integer: bool = False
     low: float = -999_999.0
     high: float = 999_999.0
+    values: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class CommandRule:
 
     `text`: a text for the display follows, sent where it is plain. `note`: a text follows, and nothing is sent.
     `drop`: allowed, and not sent. `absent`: where this letter is 0, a tool that is not there may be meant: not sent.
+    `names`: with this letter first, a name follows and nothing is sent.
     `only_with`: sent only with all letters of one of these. `feature`: a part of the machine's configuration that the
     command needs.
     """
@@ -41,6 +43,7 @@ class CommandRule:
     drop: bool = False
     note: bool = False
     absent: str = ""
+    names: str = ""
     only_with: tuple[str, ...] = ()
     feature: str = ""
 
@@ -75,6 +78,7 @@ def allow_list(profile: GuardProfile) -> dict[bytes, CommandRule]:
             drop=entry.get("drop", False),
             note=entry.get("note", False),
             absent=entry.get("absent", ""),
+            names=entry.get("names", ""),
             only_with=tuple(entry.get("only_with", ())),
             feature=entry.get("feature", ""),
         )
@@ -108,8 +112,10 @@ def _bounds(profile: GuardProfile) -> dict[str, ParameterRule]:
     }
 
 
-def _parameter(rule: str | list[float], bounds: dict[str, ParameterRule]) -> ParameterRule:
+def _parameter(rule: Any, bounds: dict[str, ParameterRule]) -> ParameterRule:
     if isinstance(rule, str):
         return bounds[rule]
+    if isinstance(rule[0], str):
+        return ParameterRule(values=frozenset(value.encode() for value in rule))
     low, high = rule
     return ParameterRule(integer=isinstance(low, int) and isinstance(high, int), low=low, high=high)

@@ -35,7 +35,7 @@ _MOVE = re.compile(
 _WORD = re.compile(rb"[A-Z](?:0|[1-9][0-9]{0,3})").fullmatch
 _NAME = re.compile(rb"\s*([A-Za-z@%!/$N][0-9]{0,4})?")
 _INTEGER = re.compile(rb"-?[0-9]{1,7}").fullmatch
-_FLOAT = re.compile(NUMBER).fullmatch
+_FLOAT = re.compile(rb"-?(?:[0-9]{1,6}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})").fullmatch
 _TEXT = re.compile(rb"[A-Za-z0-9 .,:%/+_-]{0,60}").fullmatch
 _NOTE = re.compile(rb"[A-Za-z0-9 .,:%/+_!?()='\"-]{0,80}").fullmatch
 # Marlin looks for M110 and M29 anywhere in a line, and for G when it is stopped; some builds take small letters too.
@@ -199,7 +199,7 @@ class Guard:
                 return other
         if rule is None or too_long:
             raise Broken(f"a command longer than {self.max_command_bytes} bytes")
-        if rule.text or rule.note:
+        if rule.text or rule.note or (rule.names and tokens and tokens[0][:1] == rule.names.encode()):
             text = b" ".join(tokens)
             if not _NOTE(text) or _SMUGGLED(text):
                 raise Broken("a text with characters or words that are not allowed")
@@ -299,6 +299,10 @@ def _switches_off_absent(rule: CommandRule, tokens: list[bytes]) -> bool:
 
 def parameter_value(letter: str, parameter: ParameterRule, text: bytes) -> float:
     """The value of one parameter in its bounds. Raises Broken."""
+    if parameter.values:
+        if text not in parameter.values:
+            raise Broken(f"parameter {letter} is not one of those that are allowed")
+        return 0.0
     if parameter.flag:
         if text not in (b"", b"0", b"1"):
             raise Broken(f"parameter {letter} has no value here")
