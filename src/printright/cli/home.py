@@ -106,6 +106,13 @@ class UnitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     chamber_max_c: Annotated[float, Meta(description="Hottest chamber that a file may ask for, °C; 0: not heated")] = (
         0.0
     )
+    pause_at_mm: Annotated[
+        tuple[float, float] | None,
+        Meta(description="Where the head waits in a pause, x and y, mm; without it, it stays where it is (Marlin)"),
+    ] = None
+    pause_nozzle_c: Annotated[
+        float | None, Meta(description="The nozzle's target in a pause, °C; without it, it stays hot (Marlin)")
+    ] = None
     halt_check_s: Annotated[
         float, Meta(description="How often the ledger is asked whether this unit is halted, s", ge=0.05)
     ] = 1.0

@@ -33,9 +33,17 @@ def guard_profile(settings: UnitSettings) -> GuardProfile:
 
 def _marlin(settings: UnitSettings, _home: Path) -> Driver:
     from printright.units.drivers.marlin import MarlinDriver
+    from printright.units.drivers.marlin_parking import Parking
     from printright.units.guard import Guard
 
-    return MarlinDriver(settings.port, baud=settings.baud, guard=Guard(guard_profile(settings)))
+    at = settings.pause_at_mm
+    parking = None if at is None else Parking(at, settings.pause_nozzle_c)
+    if at is None and settings.pause_nozzle_c is not None:
+        raise BadSettings(
+            "`pause_nozzle_c` without `pause_at_mm`",
+            hint="a nozzle that cools on the part sticks to it: say where to go",
+        )
+    return MarlinDriver(settings.port, baud=settings.baud, guard=Guard(guard_profile(settings)), parking=parking)
 
 
 def _moonraker(settings: UnitSettings, home: Path) -> Driver:

@@ -13,6 +13,7 @@ from typing import Any
 
 from printright.units.drivers.marlin import MarlinDriver
 from printright.units.drivers.marlin_orders import BARRIER, Patience
+from printright.units.drivers.marlin_parking import Parking
 from printright.units.drivers.simulator import Faults, FirmwareSettings, Simulator
 from printright.units.guard import PREAMBLE, Guard, GuardProfile
 
@@ -61,6 +62,7 @@ async def machine(
     time_scale: float = inf,
     patience: Patience = IMPATIENT,
     link: Path | None = None,
+    parking: Parking | None = None,
     **built: Any,
 ) -> AsyncIterator[tuple[Simulator, MarlinDriver]]:
     settings = FirmwareSettings(
@@ -74,7 +76,7 @@ async def machine(
         **built,
     )
     with Simulator(settings, faults, seed=seed, link=link) as simulator:
-        driver = MarlinDriver(str(link or simulator.port), guard=Guard(PROFILE), patience=patience)
+        driver = MarlinDriver(str(link or simulator.port), guard=Guard(PROFILE), patience=patience, parking=parking)
         try:
             yield simulator, driver
         finally:

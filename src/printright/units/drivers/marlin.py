@@ -20,7 +20,8 @@ from printright.units.driver import (
 )
 from printright.units.drivers.marlin_greeting import greet
 from printright.units.drivers.marlin_job import Job, Stage
-from printright.units.drivers.marlin_orders import HALT, Patience
+from printright.units.drivers.marlin_orders import HALT, REPORT, Patience
+from printright.units.drivers.marlin_parking import Parking
 from printright.units.drivers.marlin_sender import MarlinSender
 from printright.units.drivers.marlin_wire import Wire
 from printright.units.drivers.serial_port import SerialPort, Unplugged
@@ -37,8 +38,8 @@ Arguments = ParamSpec("Arguments")
 class MarlinDriver(Driver):
     """One Marlin printer on `port`. `guard` is the allow-list that every line passes; it belongs to this driver.
 
-    Pausing leaves head and heaters as they are. A print that comes after the machine was switched off and on again
-    connects by itself.
+    Pausing leaves head and heaters as they are, or with `parking` moves the head aside and lets the nozzle cool. A
+    print that comes after the machine was switched off and on again connects by itself.
     """
 
     def __init__(
@@ -50,10 +51,14 @@ class MarlinDriver(Driver):
         window_bytes: int = WINDOW_BYTES,
         connect_timeout_s: float = 10.0,
         patience: Patience | None = None,
+        parking: Parking | None = None,
     ) -> None:
         self._port_name, self._baud, self._guard = port, baud, guard
         self._window_bytes, self._connect_timeout_s = window_bytes, connect_timeout_s
         self._patience = patience or Patience()
+        self._parking = parking
+        if parking is not None:
+            parking.check(guard.profile)
         self._sender: MarlinSender | None = None
         self._opened: SerialPort | None = None
         self._halts = 0
@@ -99,11 +104,11 @@ class MarlinDriver(Driver):
         window = self._window_bytes if at_once else 0
         wire = Wire(first=2, numbered_ok=greeting.numbered_ok, window_bytes=window)
         reports = greeting.capabilities.get("AUTOREPORT_TEMP", False)
-        first: tuple[bytes, ...] = (b"M155 S2",) if reports else ()
+        first: tuple[bytes, ...] = (REPORT,) if reports else ()
         if greeting.capabilities.get("AUTO_REPORT_POSITION", False):
             # At a print's end a position report proves that all was taken: there must be none that nobody asked for.
             first += (b"M154 S0",)
-        self._sender = MarlinSender(port, wire, self._patience, first, autoreport=reports, halts_at_once=at_once)
+        self._sender = MarlinSender(port, wire, self._patience, first=first, halts_at_once=at_once)
         self._sender.start()
         profile = self._guard.profile
         return Capabilities(
@@ -136,6 +141,7 @@ class MarlinDriver(Driver):
             on_progress=_in_loop(loop, on_progress),
             on_first_line=_in_loop(loop, first_line),
             on_chunk_used=lambda: _call_soon(loop, room.release),
+            parking=self._parking,
         )
         done = asyncio.wrap_future(job.done)
         try:

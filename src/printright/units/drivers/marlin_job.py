@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from enum import Enum
 
 from printright.units.driver import PrintEnd, PrintOutcome, Progress
+from printright.units.drivers.marlin_parking import Modes, Parking
 from printright.units.guard import Guard
 
 SLICE_BYTES = 1536
@@ -39,6 +40,7 @@ class Job:
         on_progress: Callable[[Progress], None] | None,
         on_first_line: Callable[[], None] | None,
         on_chunk_used: Callable[[], None],
+        parking: Parking | None = None,
     ) -> None:
         self.stage = Stage.SENDING
         self.paused = False
@@ -49,6 +51,8 @@ class Job:
         self.done: Future[PrintOutcome] = Future()
         self.on_progress, self.on_first_line = on_progress, on_first_line
         self.started_s = time.monotonic()
+        self.parking, self.modes = parking, Modes()
+        self.height_mm = guard.profile.build_volume_mm[2]
         self._guard = guard
         self._total = total_bytes
         self._on_chunk_used = on_chunk_used
@@ -66,6 +70,11 @@ class Job:
     @property
     def all_sent(self) -> bool:
         return self._file_ended and not self.ready
+
+    @property
+    def flows(self) -> bool:
+        """Whether there is a line to send, or that was the last and the print is to be finished."""
+        return self.stage is Stage.SENDING and not self.paused and (bool(self.ready) or self._file_ended)
 
     @property
     def hungry(self) -> bool:

@@ -10,7 +10,15 @@ HALT = b"\nM112\nM112\n"
 BARRIER = (b"M400", b"M114")
 """Wait for all moves, then say where the head is: the answer proves that every line before was taken."""
 
+REPORT = b"M155 S2"
+"""Tell the temperatures every two seconds, unasked."""
+
 HEATERS_OFF = (b"M104 S0", b"M140 S0", b"M107")
+
+
+def cool_and_leave(lift_mm: float) -> tuple[bytes, ...]:
+    """The end of a print that is given up: heaters and fan off, head up and away from the part."""
+    return (*HEATERS_OFF, b"G91", b"G1 Z%.1f F600" % lift_mm, b"G90", b"G28 X Y", *BARRIER)
 
 
 @dataclass(frozen=True)

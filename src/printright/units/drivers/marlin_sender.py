@@ -19,7 +19,8 @@ from contextlib import suppress
 from printright.errors import GcodeRefused, MachineUnavailable
 from printright.units.driver import DriverState, MachineStatus, PrintEnd
 from printright.units.drivers.marlin_job import Job, Stage
-from printright.units.drivers.marlin_orders import BARRIER, HALT, HEATERS_OFF, Patience
+from printright.units.drivers.marlin_orders import BARRIER, HALT, HEATERS_OFF, REPORT, Patience, cool_and_leave
+from printright.units.drivers.marlin_parking import Pause, Position, position
 from printright.units.drivers.marlin_reply import POSITION, fatal, ok_number, resend_number, signs_of_life, temperatures
 from printright.units.drivers.marlin_wire import Wire
 from printright.units.drivers.serial_port import SerialPort, Unplugged
@@ -29,24 +30,18 @@ HALT_S = 0.25
 PROGRESS_S = 0.1
 WATCH_S = 0.05
 MAX_SAME_RESENDS = 100
-ENDS_SESSION = (PrintEnd.UNPLUGGED, PrintEnd.RESET, PrintEnd.KILLED, PrintEnd.SILENT, PrintEnd.LOST, PrintEnd.HALTED)
+AFTER = {PrintEnd.HALTED: DriverState.HALTED, PrintEnd.KILLED: DriverState.HALTED}
+AFTER |= {PrintEnd.LOST: DriverState.ERROR, PrintEnd.SILENT: DriverState.ERROR}
 
 
 class MarlinSender:
     """Owns an open port with a firmware that has just been greeted. `start` begins the thread."""
 
     def __init__(
-        self,
-        port: SerialPort,
-        wire: Wire,
-        patience: Patience,
-        first: tuple[bytes, ...],
-        *,
-        autoreport: bool,
-        halts_at_once: bool,
+        self, port: SerialPort, wire: Wire, patience: Patience, *, first: tuple[bytes, ...], halts_at_once: bool
     ) -> None:
         self._port, self._wire, self._patience = port, wire, patience
-        self._poll_temperature, self._halts_at_once = not autoreport, halts_at_once
+        self._poll_temperature, self._halts_at_once = REPORT not in first, halts_at_once
         self._commands: deque[bytes] = deque(first)
         self._calls: deque[tuple[Callable[[], None], Future[None]]] = deque()
         self._wake_in, self._wake_out = os.pipe()
@@ -58,6 +53,8 @@ class MarlinSender:
         self._barrier = 0
         self._position_seen = False
         self._cooled: Future[None] | None = None
+        self._pause: Pause | None = None
+        self._position: Position | None = None
         self._recovering_until_s: float | None = None
         self._same_resend, self._nonsense = (0, 0), 0
         self._closing = self.halted = False
@@ -135,20 +132,34 @@ class MarlinSender:
         self._commands.extend((*HEATERS_OFF, BARRIER[-1]))
 
     def pause(self, paused: bool) -> None:
-        if self._job is not None and self._job.stage is Stage.SENDING:
-            self._job.paused = paused
-            self.state = DriverState.PAUSED if paused else DriverState.PRINTING
+        job = self._job
+        if job is None or job.stage is not Stage.SENDING or job.paused is paused:
+            return
+        job.paused = paused
+        self.state = DriverState.PAUSED if paused else DriverState.PRINTING
+        if paused and job.parking is not None:
+            # The machine says where it is when it has done what it has.
+            self._pause = Pause(job.parking, job.modes, job.height_mm)
+            self._commands.extend(BARRIER)
+        elif not paused and self._pause is not None:
+            if not self._pause.parked:
+                self._barrier = 0
+                self._commands = deque(command for command in self._commands if command not in BARRIER)
+            self._commands.extend(self._pause.back())
+            self._pause = None
 
     def stop_job(self, end: PrintEnd, reason: str, error: BaseException | None = None) -> None:
         """End the print: nothing more of the file, heaters off, head up and away."""
         job = self._job
         if job is None or job.stage in (Stage.STOPPING, Stage.ENDED):
             return
-        lift = b"G1 Z%.1f F600" % job.lift_mm()
+        # A parked head is up already.
+        parked, self._pause = self._pause is not None and self._pause.parked, None
+        lift_mm = job.lift_mm()
         job.stop(end, reason, error)
         self._barrier = 0
         self._commands.clear()
-        self._commands.extend((*HEATERS_OFF, b"G91", lift, b"G90", b"G28 X Y", *BARRIER))
+        self._commands.extend(cool_and_leave(0.0 if parked else lift_mm))
         self._stop_by_s = time.monotonic() + self._patience.stop_s
         self._write(b"M108\n")
 
@@ -171,9 +182,7 @@ class MarlinSender:
                 self._port.write(b"\n" + b"\n".join(HEATERS_OFF) + b"\n")
         self._wire.forget()
         self._commands.clear()
-        states = {PrintEnd.HALTED: DriverState.HALTED, PrintEnd.KILLED: DriverState.HALTED}
-        states |= {PrintEnd.LOST: DriverState.ERROR, PrintEnd.SILENT: DriverState.ERROR}
-        self.state = states.get(end, DriverState.OFFLINE)
+        self.state = AFTER.get(end, DriverState.OFFLINE)
         self.alive = False
         self._port.close()
         if self._job is not None and self._job.stage is not Stage.ENDED:
@@ -183,9 +192,9 @@ class MarlinSender:
         self._refuse_calls()
 
     def _refuse_calls(self) -> None:
-        if self._cooled is not None:
-            self._cooled.set_exception(MachineUnavailable("the machine went away before its heaters were off"))
-            self._cooled = None
+        cooled, self._cooled = self._cooled, None
+        if cooled is not None:
+            cooled.set_exception(MachineUnavailable("the machine went away before its heaters were off"))
         while self._calls:
             _, future = self._calls.popleft()
             future.set_exception(MachineUnavailable("the machine is not connected any more"))
@@ -231,17 +240,9 @@ class MarlinSender:
             return 0.002
         if self._recovering_until_s is not None:
             return max(0.0, self._recovering_until_s - time.monotonic())
-        if not self._wire.in_flight and (self._commands or self._finishable(job) or (job and self._sendable(job))):
+        if not self._wire.in_flight and (self._commands or (job is not None and job.flows)):
             return 0.0
         return WATCH_S
-
-    @staticmethod
-    def _sendable(job: Job) -> bool:
-        return job.stage is Stage.SENDING and not job.paused and bool(job.ready)
-
-    @staticmethod
-    def _finishable(job: Job | None) -> bool:
-        return job is not None and job.stage is Stage.SENDING and not job.paused and job.all_sent
 
     def _pump(self) -> None:
         """Write what the window takes: first what is to be sent again, then our own commands, then the file."""
@@ -253,8 +254,7 @@ class MarlinSender:
                 return
             self._recovering_until_s = None
         wire, job, batch = self._wire, self._job, []
-        if self._finishable(job):
-            assert job is not None
+        if job is not None and job.flows and job.all_sent:
             job.stage = Stage.FINISHING
             self._commands.extend(BARRIER)
         while True:
@@ -264,11 +264,13 @@ class MarlinSender:
                 frame = wire.new(self._commands[0])
                 if frame is not None and self._commands.popleft() == BARRIER[-1]:
                     self._barrier, self._position_seen = wire.sent - 1, False
-            elif job is not None and job.ready and job.stage is Stage.SENDING and not job.paused:
+            elif job is not None and job.ready and job.flows:
                 frame = wire.new(job.ready[0])
                 if frame is not None:
-                    job.ready.popleft()
+                    line = job.ready.popleft()
                     job.lines_sent += 1
+                    if job.parking is not None:
+                        job.modes.note(line)
             else:
                 break
             if frame is None:
@@ -325,7 +327,7 @@ class MarlinSender:
         if b"T:" in line:
             self._temperatures.update(temperatures(line))
         elif self._barrier and POSITION(line):
-            self._position_seen = True
+            self._position_seen, self._position = True, position(line)
         return None
 
     def _resend(self, number: int) -> tuple[PrintEnd, str] | None:
@@ -346,12 +348,15 @@ class MarlinSender:
         self._barrier = 0
         job = self._job
         ends = job is not None and job.stage in (Stage.FINISHING, Stage.STOPPING)
-        if (ends or self._cooled is not None) and not self._position_seen:
+        parks = self._pause is not None and not self._pause.parked
+        if (ends or parks or self._cooled is not None) and not self._position_seen:
             self._commands.append(BARRIER[-1])
             return
         if self._cooled is not None:
             self._cooled.set_result(None)
             self._cooled = None
+        if self._pause is not None and parks and self._position is not None:
+            self._commands.extend(self._pause.leave(self._position))
         if job is None or not ends:
             return
         self._end_job(job)
