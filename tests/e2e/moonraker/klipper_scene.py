@@ -30,7 +30,7 @@ from printright.units.guard import GuardProfile
 from programs import program
 
 PROFILE = GuardProfile((250.0, 210.0, 210.0), nozzle_max_c=290.0, bed_max_c=110.0)
-IMPATIENT = KlipperPatience(script_s=0.2, silence_s=5.0, stop_s=20.0, reconnect_s=15.0, retry_s=0.1, settle_s=0.5)
+IMPATIENT = KlipperPatience(script_s=0.2, silence_s=5.0, stop_s=20.0, settle_s=0.5)
 STEPS_PER_MM = 20
 
 BOARD = """

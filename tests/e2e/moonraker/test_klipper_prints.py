@@ -183,7 +183,7 @@ async def test_a_machine_that_fails_in_the_middle(klipper: Shop, fault: str, fil
 @pytest.mark.load
 @pytest.mark.parametrize("program", ["moonraker", "klippy"])
 async def test_a_program_dies_in_mid_print(klipper: Shop, program: str) -> None:
-    # Red without: in `MoonrakerDriver.print`, `_cool_when_back`; without a Klipper, the board switches itself off.
+    # Red without: in `MoonrakerDriver.tend`, the script; without a Klipper, the board switches itself off.
     async with driving(klipper) as driver:
         printing = asyncio.create_task(driver.print(chunks(part(2000))))
         await until(lambda: driver.status().lines_sent > 20)
@@ -192,8 +192,11 @@ async def test_a_program_dies_in_mid_print(klipper: Shop, program: str) -> None:
         outcome = await printing
         assert outcome.end is PrintEnd.UNPLUGGED
         assert "confirmed" in outcome.reason
+        assert driver.status().state is DriverState.OFFLINE
         await klipper.ready()
+        assert await driver.tend(ours=True)
         assert cold(klipper)
+        assert not await driver.tend(ours=False)
         assert (await driver.print(chunks(b"G28 X\n"))).completed
 
 

@@ -6,7 +6,6 @@ import asyncio
 import socket
 from collections.abc import AsyncIterable, Callable, Collection
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from printright.units.driver import (
 )
 from printright.units.drivers.moonraker.bridge import Bridge, Disconnected, KlipperRefused
 from printright.units.drivers.moonraker.facts import OBJECTS, KlipperFacts
-from printright.units.drivers.moonraker.printing import KlipperPatience, Printing, cool_down
+from printright.units.drivers.moonraker.printing import HEATERS_OFF, KlipperPatience, Printing
 from printright.units.drivers.moonraker.traces import Traces, check_traces
 from printright.units.guard import GuardProfile, KlipperGuard
 
@@ -76,7 +75,8 @@ class MoonrakerDriver(Driver):
         self._ended_job = asyncio.Event()
         self._report: dict[str, dict[str, Any]] = {}
         self._news = asyncio.Event()
-        self._ours_halted = self._closing = False
+        self._ours_halted = False
+        self._connecting = asyncio.Lock()
         self.ended: tuple[PrintEnd, str] | None = None
 
     @property
@@ -85,10 +85,13 @@ class MoonrakerDriver(Driver):
 
     async def connect(self) -> Capabilities:
         """Take the machine. Raises MachineUnavailable, AlreadyRunning; BadSettings where it would keep traces."""
+        async with self._connecting:
+            return await self._connect()
+
+    async def _connect(self) -> Capabilities:
         await self._drop()
         self._take_lock()
         self._report, self.ended = {}, None
-        self._ours_halted = self._closing = False
         patience = self._patience
         bridge = await Bridge.open(
             self._url,
@@ -115,7 +118,7 @@ class MoonrakerDriver(Driver):
         except BaseException:
             await bridge.close()
             raise
-        self._bridge = bridge
+        self._bridge, self._ours_halted = bridge, False
         narrowed = self._guard.profile
         return Capabilities(
             firmware=f"Klipper {str(info.get('software_version', ''))[:60]}".strip(),
@@ -137,11 +140,10 @@ class MoonrakerDriver(Driver):
     ) -> PrintOutcome:
         if self._printing is not None:
             raise Misuse("the machine is printing already", hint="wait for its end, or cancel it")
-        if self._bridge is None or not self._bridge.alive or self.ended is not None:
-            try:
-                await self.connect()
-            except BadSettings as unsafe:
-                raise MachineUnavailable(unsafe.message, hint=unsafe.hint) from None
+        try:
+            await self._be_connected()
+        except BadSettings as unsafe:
+            raise MachineUnavailable(unsafe.message, hint=unsafe.hint) from None
         assert self._bridge is not None
         assert self._guard is not None
         if self._busy:
@@ -157,28 +159,29 @@ class MoonrakerDriver(Driver):
             first_line=first_line,
         )
         try:
-            outcome = await self._printing.run(chunks)
-            if outcome.end is PrintEnd.UNPLUGGED and not self._closing:
-                outcome = replace(outcome, reason=outcome.reason + await self._cool_when_back())
-            return outcome
+            return await self._printing.run(chunks)
         finally:
             self._printing = None
             self._ended_job.set()
 
-    async def _cool_when_back(self) -> str:
-        """Klipper may have lost us with its heaters on. Says what went wrong with cooling it down."""
-        guard = self._guard
-        assert guard is not None
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._patience.reconnect_s):
-                while True:
-                    with suppress(MachineUnavailable, BadSettings):
-                        await self.connect()
-                        break
-                    await asyncio.sleep(self._patience.retry_s)
-        if self._bridge is None:
-            return "; the machine has not confirmed that its heaters are off"
-        return await cool_down(self._bridge, guard, self._patience)
+    async def tend(self, *, ours: bool) -> bool:
+        """See Driver. Heaters and fan only: somebody may be at the machine. Not while another program prints on it."""
+        if self._printing is not None or self._state() is DriverState.HALTED:
+            return False
+        await self._be_connected()
+        if not ours or self._busy or self._bridge is None:
+            return False
+        try:
+            async with asyncio.timeout(self._patience.connect_s):
+                await self._bridge.ask("gcode/script", {"script": b"\n".join(HEATERS_OFF).decode()})
+        except (Disconnected, KlipperRefused, TimeoutError):
+            raise MachineUnavailable("the machine has not confirmed that its heaters are off") from None
+        return True
+
+    async def _be_connected(self) -> None:
+        async with self._connecting:
+            if self._bridge is None or not self._bridge.alive or self.ended is not None:
+                await self._connect()
 
     async def pause(self) -> None:
         self._pause(True)
@@ -238,6 +241,7 @@ class MoonrakerDriver(Driver):
             bed_target_c=bed[1],
             lines_sent=printing.lines_sent if printing else 0,
             bytes_sent=printing.bytes_used if printing else 0,
+            halts_at_once=True,
         )
 
     def _state(self) -> DriverState:
@@ -252,7 +256,6 @@ class MoonrakerDriver(Driver):
         return DriverState.PAUSED if self._printing.paused else DriverState.PRINTING
 
     async def close(self) -> None:
-        self._closing = True
         await self.cancel()
         await self._drop()
         if self._lock is not None:

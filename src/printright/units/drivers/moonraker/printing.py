@@ -36,8 +36,7 @@ ALIVE_S = 60.0
 class KlipperPatience:
     """Times in seconds. `script_s`: what a script should take, so that pause and cancel come soon. `silence_s`: without
     a word from Klipper, which reports its temperatures several times a second, it is given up. `stop_s`: for a canceled
-    print to cool down and park, before it is stopped with an emergency stop. `reconnect_s`: for Moonraker to come back,
-    so that a machine whose connection was lost in mid-print is cooled down.
+    print to cool down and park, before it is stopped with an emergency stop. `settle_s`: for a reason to arrive.
     """
 
     connect_s: float = 10.0
@@ -45,8 +44,6 @@ class KlipperPatience:
     silence_s: float = 30.0
     stop_s: float = 120.0
     settle_s: float = 2.0
-    reconnect_s: float = 30.0
-    retry_s: float = 1.0
 
 
 class Machine(Protocol):
@@ -111,14 +108,23 @@ class Printing:
             await self._script((b"M400",))
             self._tell(time.monotonic())
         except Stopped as stopped:
-            reason = stopped.reason
-            if stopped.end in (PrintEnd.CANCELED, PrintEnd.LOST):
-                reason += await cool_down(self._bridge, self._guard, self._patience)
-            return self._outcome(stopped.end, reason)
-        except BaseException:
+            end, reason = stopped.end, stopped.reason
+            if end in (PrintEnd.CANCELED, PrintEnd.LOST):
+                try:
+                    reason += await cool_down(self._bridge, self._guard, self._patience)
+                except Disconnected:
+                    # Nobody knows whether it is cold, and whoever finds it again has to see to that.
+                    end, reason = PrintEnd.UNPLUGGED, f"{reason}; the connection was lost before it had cooled down"
+            return self._outcome(end, reason)
+        except BaseException as error:
             # Shielded: the task itself may be on its way out.
             cooling = cool_down(self._bridge, self._guard, self._patience)
-            await asyncio.shield(asyncio.create_task(cooling))
+            try:
+                await asyncio.shield(asyncio.create_task(cooling))
+            except Disconnected:
+                if isinstance(error, Exception):
+                    reason = "the file ended too early, and the connection was lost before the machine had cooled down"
+                    return self._outcome(PrintEnd.UNPLUGGED, reason)
             raise
         finally:
             self._guard.start()
@@ -231,7 +237,10 @@ class Printing:
 
 
 async def cool_down(bridge: Bridge, guard: KlipperGuard, patience: KlipperPatience) -> str:
-    """Heaters off, head up and away; where that is not confirmed in time, an emergency stop. Says what went wrong."""
+    """Heaters off, head up and away; where that is not confirmed in time, an emergency stop.
+
+    Says what went wrong. Raises Disconnected.
+    """
     z = guard.positions.xyz[2]
     lift = LIFT_MM / 2 if z is None else max(0.0, min(LIFT_MM, guard.profile.build_volume_mm[2] - z))
     try:
@@ -240,8 +249,6 @@ async def cool_down(bridge: Bridge, guard: KlipperGuard, patience: KlipperPatien
             with suppress(KlipperRefused):
                 # Not where it was never homed.
                 await bridge.ask("gcode/script", {"script": f"G91\nG1 Z{lift:.1f} F600\nG90\nG28 X Y\nM400"})
-    except Disconnected:
-        return "; the machine has not confirmed that its heaters are off"
     except (KlipperRefused, TimeoutError):
         with suppress(Disconnected, KlipperRefused, TimeoutError):
             async with asyncio.timeout(patience.settle_s):
