@@ -169,10 +169,10 @@ def names() -> None:
         "drive": b"C:/evil.txt", "backslash": b"3D\\evil.txt", "dot": b"3D/./x.txt", "empty-segment": b"3D//x.txt",
         "percent-dot-dot": b"3D/%2e%2e/x.txt", "percent-slash": b"3D%2fx.txt", "trailing-dot": b"3D/x.",
         "nul": b"3D/x\0.txt", "newline": b"3D/x\n.txt", "not-utf8": b"3D/\xff.txt", "too-long": b"3D/" + b"x" * 600,
-        "empty-name": b"", "piece": b"3D/x.txt/[0].piece",
+        "empty-name": b"", "reversed": "3D/\u202etxt.x".encode(), "piece": b"3D/x.txt/[0].piece",
     }.items():  # fmt: skip
         words = "not in UTF-8" if name == "not-utf8" else "not a name of a part"
-        refused(f"name-{name}", words, pack([*basic(), Raw(path, b"x")]))
+        refused(f"name-{name}", words, pack([*basic(), Raw(path, b"x", flags=0 if path.isascii() else 1 << 11)]))
     refused("name-doubled", "there twice", pack([*basic(), basic()[2]]))
     refused("name-doubled-by-case", "there twice", pack([*basic(), Raw(b"3d/3DMODEL.model", ROOT)]))
     refused("name-part-and-folder", "is a part and the folder", pack([*basic(), Raw(b"3D", b"x")]))
@@ -397,6 +397,8 @@ def secure(key: rsa.RSAPrivateKey) -> None:
         _packed(parts | {"Secure/keystore.xml": unknown.encode()}),
     )
     refused("secure-consumer-twice", "consumer twice", with_store('consumerid="other"', 'consumerid="shop"'))
+    refused("secure-consumer-csi", "cannot be shown", with_store('consumerid="other"', 'consumerid="o\u009b31m"'))
+    refused("secure-consumer-reversed", "cannot be shown", with_store('keyid="k1"', 'keyid="\u202ek1"'))
     refused("secure-index-too-high", "consumer that is not there", with_store('consumerindex="1"', 'consumerindex="2"'))
     refused("secure-index-doubled", "twice to one", with_store('consumerindex="1"', 'consumerindex="0"'))
     refused("secure-index-no-number", "no number", with_store('consumerindex="1"', 'consumerindex="-1"'))
@@ -413,9 +415,9 @@ def secure(key: rsa.RSAPrivateKey) -> None:
     refused("secure-child-namespace", "no encrypted part", with_store("<resourcedata ", '<resourcedata xmlns="urn:x" '))
     refused("secure-unknown-element", "do not know", with_store("<iv>", "<evil/><iv>"))
     refused(
-        "secure-unknown-attribute", "has evil", with_store('compression="deflate"', 'compression="deflate" evil="1"')
+        "secure-unknown-attribute", "has 'evil'", with_store('compression="deflate"', 'compression="deflate" evil="1"')
     )
-    refused("secure-uuid-missing", "lacks UUID", with_store(' UUID="', ' xmlns:q="urn:q" q:UUID="'))
+    refused("secure-uuid-missing", "lacks 'UUID'", with_store(' UUID="', ' xmlns:q="urn:q" q:UUID="'))
     refused("secure-nothing-encrypted", "no encrypted part", with_store(data, ""))
     refused("secure-entities", "document type", with_store("<keystore ", '<!DOCTYPE k [<!ENTITY a "b">]><keystore '))
     rels = parts["3D/_rels/3dmodel.model.rels"]

@@ -318,6 +318,8 @@ def refuse_name(name: str) -> None:
     segments = name.removesuffix("/").split("/")
     if (
         not _NAME.fullmatch(name)
+        # Names are shown: no control sequences, no text that runs the other way.
+        or not name.isprintable()
         or any(not segment or segment.endswith(".") or segment != segment.strip() for segment in segments)
         or _HIDDEN_DOTS.search(name)
         or _PIECE.search(f"/{name}")

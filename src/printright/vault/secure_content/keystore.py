@@ -137,6 +137,8 @@ def _consumer(element: Element) -> Consumer:
     values = [child.text or "" for child in _children(element, ("keyvalue",))]
     if len(values) > 1 or not 0 < len(found["consumerid"]) <= 256:
         raise ModelRefused(f"{WHAT} has a consumer with two keys, or without an id")
+    if not found["consumerid"].isprintable() or not found.get("keyid", "").isprintable():
+        raise ModelRefused(f"{WHAT} has a consumer whose id cannot be shown: {found['consumerid'][:80]!r}")
     return Consumer(found["consumerid"], found.get("keyid", ""), values[0] if values else "")
 
 
@@ -174,7 +176,7 @@ def _right(element: Element) -> AccessRight:
 def _resource(element: Element) -> ResourceData:
     path = attributes_of(WHAT, element, ("path",))["path"]
     if not path.startswith("/"):
-        raise ModelRefused(f"{WHAT} has a path that does not begin with a slash: {path[:80]}")
+        raise ModelRefused(f"{WHAT} has a path that does not begin with a slash: {path[:80]!r}")
     refuse_name(path[1:])
     (params,) = _exactly(element, ("cekparams",))
     found = attributes_of(WHAT, params, ("encryptionalgorithm",), ("compression",))
@@ -220,7 +222,9 @@ def _children(element: Element, known: tuple[str, ...]) -> Iterator[Element]:
         if namespace == "{" + NAMESPACE and local in known:
             yield child
         elif namespace in ("", "{" + NAMESPACE, "{" + _XENC):
-            raise ModelRefused(f"{WHAT} has an element that we do not know, or in a wrong namespace: {child.tag[:120]}")
+            raise ModelRefused(
+                f"{WHAT} has an element that we do not know, or in a wrong namespace: {child.tag[:120]!r}"
+            )
 
 
 def _exactly(element: Element, known: tuple[str, ...]) -> list[Element]:

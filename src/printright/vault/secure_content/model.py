@@ -141,11 +141,11 @@ class ModelScan:
 
     def _model(self, name: str, attributes: dict[str, str]) -> None:
         if name != f"{{{CORE}}}model":
-            raise ModelRefused(f"{self._what} is no 3MF model: it begins with {name[:120]}")
+            raise ModelRefused(f"{self._what} is no 3MF model: it begins with {name[:120]!r}")
         self.unit = attributes.get("unit", self.unit)
         self.language = attributes.get(_LANG, self.language)
         if self.unit not in _UNITS:
-            raise ModelRefused(f"{self._what} has a unit that we do not know: {self.unit[:40]}")
+            raise ModelRefused(f"{self._what} has a unit that we do not know: {self.unit[:40]!r}")
         for prefix in attributes.get("requiredextensions", "").split():
             if prefix not in self._reader.prefixes:
                 raise ModelRefused(f"{self._what} requires an extension {prefix[:40]!r} that it does not declare")

@@ -59,9 +59,9 @@ class ContentTypes:
                 found = attributes_of(TYPES, element, ("PartName", "ContentType"))
                 table, key = overrides, found["PartName"].removeprefix("/").casefold()
             else:
-                raise ModelRefused(f"{TYPES} has an element that we do not know: {element.tag[:120]}")
+                raise ModelRefused(f"{TYPES} has an element that we do not know: {element.tag[:120]!r}")
             if key in table:
-                raise ModelRefused(f"{TYPES} says twice what {key[:80]} is")
+                raise ModelRefused(f"{TYPES} says twice what {key[:80]!r} is")
             table[key] = found["ContentType"]
         return cls(defaults, overrides)
 
@@ -106,31 +106,31 @@ class OpcPackage:
         root = parse_small(name, self.container.read(name, _MAX_BYTES), f"{{{_RELS_NS}}}Relationships")
         for element in root:
             if element.tag != f"{{{_RELS_NS}}}Relationship":
-                raise ModelRefused(f"{name} has an element that we do not know: {element.tag[:120]}")
+                raise ModelRefused(f"{name} has an element that we do not know: {element.tag[:120]!r}")
             found = attributes_of(name, element, ("Id", "Type", "Target"), ("TargetMode",))
             if found["Id"] in ids:
-                raise ModelRefused(f"{name} has two relationships with the id {found['Id'][:80]}")
+                raise ModelRefused(f"{name} has two relationships with the id {found['Id'][:80]!r}")
             ids.add(found["Id"])
             if found.get("TargetMode", "Internal") != "Internal":
-                raise ModelRefused(f"{name} leads out of the 3MF: {found['Target'][:120]}")
+                raise ModelRefused(f"{name} leads out of the 3MF: {found['Target'][:120]!r}")
             target = resolve(source, found["Target"])
             if found["Type"] == THUMBNAIL and target not in self.container.parts:
                 continue  # PrusaSlicer promises one also where it drew none
             if target not in self.container.parts or _source_of(target) is not None:
-                raise ModelRefused(f"{name} leads to a part that is not there: {target[:120]}")
+                raise ModelRefused(f"{name} leads to a part that is not there: {target[:120]!r}")
             yield Relation(source, found["Type"], target)
 
 
 def resolve(source: str, target: str) -> str:
     """The part that a target in `source`'s relationships means. Raises ModelRefused for what is no part's name."""
     if "//" in target or set(target) & set("?#:\\"):
-        raise ModelRefused(f"a relationship leads out of the 3MF: {target[:120]}")
+        raise ModelRefused(f"a relationship leads out of the 3MF: {target[:120]!r}")
     folder = "" if target.startswith("/") else posixpath.dirname(source)
     steps: list[str] = [step for step in folder.split("/") if step]
     for step in target.removeprefix("/").split("/"):
         if step == "..":
             if not steps:
-                raise ModelRefused(f"a relationship leads out of the 3MF: {target[:120]}")
+                raise ModelRefused(f"a relationship leads out of the 3MF: {target[:120]!r}")
             steps.pop()
         elif step != ".":
             steps.append(step)

@@ -153,7 +153,7 @@ def _plan(plain: PlainFile) -> tuple[bytes, list[_Planned]]:
     moved = _names([] if scan.refers_elsewhere else [package.root_model], _carried(package), used)
     if not used <= moved.keys():
         raise ModelRefused(
-            f"{package.root_model} uses {min(used - moved.keys())[:120]}, which it has no relationship to"
+            f"{package.root_model} uses {min(used - moved.keys())[:120]!r}, which it has no relationship to"
         )
 
     def pieces(name: str) -> Pieces:

@@ -158,7 +158,7 @@ def parse_small(what: str, data: bytes, root: str | None, max_elements: int = 10
         nonlocal count
         count += 1
         if count == 1 and root is not None and name != root:
-            raise ModelRefused(f"{what} begins with {name[:120]}, not {root}")
+            raise ModelRefused(f"{what} begins with {name[:120]!r}, not {root}")
         if count > max_elements:
             raise ModelRefused(f"{what} has more than {max_elements} elements")
         tree.start(name, attributes)
@@ -188,6 +188,6 @@ def attributes_of(
     local = element.tag.rpartition("}")[2]
     missing, unknown = set(required) - own.keys(), own.keys() - {*required, *optional}
     if missing or unknown:
-        said = f"lacks {', '.join(sorted(missing))}" if missing else f"has {', '.join(sorted(unknown))[:80]}"
-        raise ModelRefused(f"{what}: <{local}> {said}")
+        names = ", ".join(sorted(missing or unknown))[:80]
+        raise ModelRefused(f"{what}: <{local}> {'lacks' if missing else 'has'} {names!r}")
     return own
