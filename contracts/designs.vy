@@ -21,11 +21,16 @@ event DesignPublished:
 event DesignWithdrawn:
     content: indexed(bytes32)
 
+event CustodyChanged:
+    content: indexed(bytes32)
+    record: bytes32
+
 
 struct Design:
     owner: address
     parts_per_run: uint256
     withdrawn: bool
+    custody: bytes32
 
 
 # A design's slot: owner in the low 160 bits, parts per run in 32, then the flag.
@@ -36,6 +41,8 @@ WITHDRAWN: constant(uint256) = 1 << 192
 MAX_BATCH: constant(uint256) = 100
 
 _design: HashMap[bytes32, uint256]
+# The custody record in force; zero while it is the custody that the package's manifest sets up.
+_custody: HashMap[bytes32, bytes32]
 
 
 @external
@@ -75,6 +82,20 @@ def withdraw(contents: DynArray[bytes32, MAX_BATCH]):
         log DesignWithdrawn(content=content)
 
 
+@external
+def change_custody(content: bytes32, former: bytes32, record: bytes32):
+    """
+    @notice Hand the key of a version to another committee of custodians, or to the same with new shares. Custodians
+            release shares of the committee of this record only.
+    @param former The record in force: nothing changes if another came in between. Zero for the manifest's own custody.
+    @param record SHA-256 of the custody record, kept off the ledger; zero puts the manifest's own custody back.
+    """
+    assert self._owner(content) == msg.sender, "designs: not the owner"
+    assert self._custody[content] == former, "designs: custody changed before"
+    self._custody[content] = record
+    log CustodyChanged(content=content, record=record)
+
+
 @view
 @external
 def design(content: bytes32) -> Design:
@@ -86,6 +107,7 @@ def design(content: bytes32) -> Design:
         owner=convert(slot & ADDRESS_MASK, address),
         parts_per_run=(slot >> PARTS_SHIFT) & PARTS_MASK,
         withdrawn=slot & WITHDRAWN != 0,
+        custody=self._custody[content],
     )
 
 

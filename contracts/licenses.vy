@@ -124,6 +124,7 @@ struct ReleaseFacts:
     key_digest: bytes32
     owner: address
     withdrawn: bool
+    custody: bytes32
     license: bytes32
     job: bytes32
     sequence: uint256
@@ -527,6 +528,7 @@ def release_facts(unit: address, terms: Terms) -> ReleaseFacts:
         key_digest=registry._key_digest[unit],
         owner=owner,
         withdrawn=design & designs.WITHDRAWN != 0,
+        custody=designs._custody[terms.content],
         license=license,
         job=self._job_of(license, unit, running & SEQUENCE_MASK),
         sequence=running & SEQUENCE_MASK,

@@ -111,7 +111,17 @@ def tell(scene: Scene, chapter: str = "") -> Meter:
     m("publish", s.HOLDER, "publish", word(f"new design{chapter}"), 4)
     first = a.content_of(s.HOLDER.address, word(f"new design{chapter}"))
     m("publish_version", s.HOLDER, "publish_version", word(f"new version{chapter}"), first, 4)
+    former = EMPTY
+    for which in ("first", "next"):
+        record = word(f"{which} record{chapter}")
+        m(f"change_custody ({which})", s.HOLDER, "change_custody", first, former, record)
+        former = record
     m("withdraw", s.HOLDER, "withdraw", [first])
+
+    entries = max((e.args["entries"] for e in scene.events if e.name == "LogAnchored"), default=0)
+    for which in ("next",) if entries else ("first", "next"):
+        entries += 1000
+        m(f"anchor ({which})", s.CUSTODIAN, "anchor", entries, word(f"{which} head{chapter}"))
 
     if not chapter:
         m("admit_member", REGISTRAR, "admit_member", s.STRANGER.address, 2, a.sealing_key("stranger"), word("p"))
@@ -149,6 +159,7 @@ def fill(anvil: AnvilChain, licenses: int) -> None:
 def ceiling_of(label: str, gas: int) -> int:
     """A first ceiling for a new line: what the bench promises, or 2 % over what was measured."""
     promised = {"grant ": 52_000, "start_job (first, ": 42_000, "start_job (next, ": 42_000}
+    promised |= {"anchor (next)": 30_000}
     promised |= {"finish_job (first, ": 56_000, "finish_job (next, ": 56_000, "grant_many (100)": 3_000_000}
     for prefix, ceiling in promised.items():
         if label.startswith(prefix):

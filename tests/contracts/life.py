@@ -30,7 +30,7 @@ AMOUNTS = (1, 2, 3, 4, 6, 8, 5, 12, 40, MOST, MOST - 1, 2**30)
 # The same bytes, sent again by the same account after they worked once, are refused for ever.
 ONCE = {
     "enroll_unit", "publish", "publish_version", "withdraw", "grant", "grant_many", "revoke", "assign",
-    "start_job", "close_job", "check_out",
+    "start_job", "close_job", "check_out", "change_custody", "anchor",
 }  # fmt: skip
 
 
@@ -47,6 +47,7 @@ class Life:
     licenses: dict[bytes, License] = field(default_factory=dict)
     jobs: dict[bytes, Job] = field(default_factory=dict)
     checked_out: dict[bytes, Account] = field(default_factory=dict)
+    anchored: dict[Account, int] = field(default_factory=dict)
     worked: list[tuple[Account, str, bytes]] = field(default_factory=list)
     started: Job | None = None
     touched: list[License] = field(default_factory=list)
@@ -230,6 +231,31 @@ class Life:
         )
         if self.act(sender, "withdraw", ([content],), *rules):
             design.withdrawn = True
+
+    # -------------------------------------------------------------------------------------------- custody
+
+    def change_custody(self, which: int, by: int, fault: int) -> None:
+        content = _pick(list(self.designs), which)
+        design = self.designs[content]
+        sender = design.owner if by else s.CUSTODIAN
+        former, record = (self.word("old record") if fault == 1 else design.custody), self.word("record")
+        rules = (
+            (sender != design.owner, "designs: not the owner"),
+            (fault == 1, "designs: custody changed before"),
+        )
+        if self.act(sender, "change_custody", (content, former, record), *rules):
+            design.custody = record
+
+    def anchor(self, who: int, more: int) -> None:
+        sender = _pick((s.CUSTODIAN, s.CUSTODIAN, *PEOPLE), who)
+        before = self.anchored.get(sender, 0)
+        entries = before + more - 1
+        rules = (
+            (before == 0 and not self.role(sender, a.CUSTODIAN), "anchors: not a custodian"),
+            (entries <= before, "anchors: no more entries than before"),
+        )
+        if self.act(sender, "anchor", (max(entries, 0), self.word("head")), *rules):
+            self.anchored[sender] = entries
 
     # ------------------------------------------------------------------------------------------- licenses
 
@@ -538,6 +564,9 @@ def _pick(items: Any, n: int) -> Any:
 def born(scene: Scene) -> Life:
     """A network in which anything can happen at once: members, two units, a design, two licenses."""
     life = Life(scene)
+    keeper = (s.CUSTODIAN.address, a.CUSTODIAN, a.sealing_key("custodian"), word("custodian"))
+    if life.act(REGISTRAR, "admit_member", keeper):
+        life.roles[s.CUSTODIAN] = a.CUSTODIAN
     for who in range(len(PEOPLE)):
         life.admit(1, who, 0)
     for operator, builder in ((0, 1), (0, 0), (1, 1)):

@@ -82,3 +82,4 @@ class Design:
     owner: Account
     parts: int
     withdrawn: bool = False
+    custody: bytes = a.EMPTY

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.contracts import scene as s
-from tests.contracts.accounts import REGISTRAR, word
+from tests.contracts.accounts import EMPTY, REGISTRAR, word
 from tests.contracts.refusals import Call, refused
 from tests.contracts.scene import Scene
 
@@ -78,3 +78,29 @@ def of_anothers_design(t: Scene) -> Call:
 @refused("withdraw", "designs: withdrawn")
 def of_one_twice(t: Scene) -> Call:
     return s.HOLDER, ([t.content, t.content],)
+
+
+@refused("change_custody", "designs: not the owner")
+def by_another_rights_holder(t: Scene) -> Call:
+    return s.OTHER_HOLDER, (t.content, EMPTY, word("record"))
+
+
+@refused("change_custody", "designs: not the owner")
+def by_a_custodian(t: Scene) -> Call:
+    return s.CUSTODIAN, (t.content, EMPTY, word("record"))
+
+
+@refused("change_custody", "designs: not the owner")
+def of_a_version_that_never_was(t: Scene) -> Call:
+    return s.HOLDER, (word("unknown"), EMPTY, word("record"))
+
+
+@refused("change_custody", "designs: custody changed before")
+def after_another_change(t: Scene) -> Call:
+    t.do(s.HOLDER, "change_custody", t.content, EMPTY, word("record"))
+    return s.HOLDER, (t.content, EMPTY, word("other record"))
+
+
+@refused("change_custody", "designs: custody changed before")
+def after_a_record_that_never_was(t: Scene) -> Call:
+    return s.HOLDER, (t.content, word("record"), word("other record"))

@@ -78,6 +78,8 @@ class State:
     given_up: dict[tuple[bytes, int], int] = field(default_factory=dict)
     outcomes: dict[bytes, bytes] = field(default_factory=dict)
     checked_out: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
+    custody: dict[bytes, bytes] = field(default_factory=dict)
+    anchored: dict[bytes, int] = field(default_factory=dict)
 
 
 RUNNING = 1 << 55
@@ -236,6 +238,17 @@ def _PartCheckedOut(state: State, now: int, part: bytes, by: bytes) -> None:
     state.checked_out[part] = (by, now)
 
 
+def _CustodyChanged(state: State, now: int, content: bytes, record: bytes) -> None:
+    assert content in state.designs
+    state.custody[content] = record
+
+
+def _LogAnchored(state: State, now: int, custodian: bytes, entries: int, head: bytes) -> None:
+    former = state.anchored.get(custodian, 0)
+    assert former & (1 << 64) - 1 < entries < 1 << 64
+    state.anchored[custodian] = _int(keccak(former.to_bytes(32, "big") + head)) >> 64 << 64 | entries
+
+
 def storage(state: State, layout: dict[str, Any]) -> dict[int, int]:
     """Every slot that is not zero, as the contracts must hold it. `layout` is the compiler's storage layout."""
     places = {name: at["slot"] for module in layout["storage_layout"].values() for name, at in module.items()}
@@ -256,6 +269,10 @@ def storage(state: State, layout: dict[str, Any]) -> dict[int, int]:
         put("_job", unit, state.job_slots[unit])
     for content, (owner, parts, withdrawn) in state.designs.items():
         put("_design", content, _int(owner) | parts << 160 | withdrawn << 192)
+    for content, record in state.custody.items():
+        put("_custody", content, _int(record))
+    for custodian, anchor in state.anchored.items():
+        put("_anchored", custodian, anchor)
     for license, c in state.licenses.items():
         spent = c.used + c.spoiled + c.lost
         numbers = (c.issued, spent, c.spoiled, c.credited, c.lost, c.revoked, c.allowance)

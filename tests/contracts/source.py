@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import vyper.ast as vy
 from tests.contracts.chain import FOLDER
 
-MODULES = ("registry", "designs", "licenses", "parts")
+MODULES = ("registry", "designs", "licenses", "parts", "anchors")
 
 
 @dataclass

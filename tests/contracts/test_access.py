@@ -26,6 +26,7 @@ MAY: dict[str, set[a.Account]] = {
     "publish": HOLDERS,
     "publish_version": {s.HOLDER},
     "withdraw": {s.HOLDER},
+    "change_custody": {s.HOLDER},
     "grant": HOLDERS,
     "grant_many": HOLDERS,
     "revoke": {s.HOLDER},
@@ -38,6 +39,7 @@ MAY: dict[str, set[a.Account]] = {
     "close_job": {s.HOLDER},
     # The signature names who checks the part out; anyone may carry it.
     "check_out": set(EVERYONE),
+    "anchor": {s.CUSTODIAN},
 }
 
 
@@ -68,6 +70,7 @@ def setting(t: Scene) -> dict[str, tuple[a.Account, tuple[Any, ...]]]:
         "publish": (s.HOLDER, (word("another"), 1)),
         "publish_version": (s.HOLDER, (word("successor"), t.content, 1)),
         "withdraw": (s.HOLDER, ([t.content],)),
+        "change_custody": (s.HOLDER, (t.content, EMPTY, word("custody record"))),
         "grant": (s.HOLDER, (word("another"), 1, 0)),
         "grant_many": (s.HOLDER, ([(word("one of many"), 1, 0)],)),
         "revoke": (s.HOLDER, ([hashed["open"]],)),
@@ -79,6 +82,7 @@ def setting(t: Scene) -> dict[str, tuple[a.Account, tuple[Any, ...]]]:
         "finish_job": (s.UNIT, (licenses["open"], 2, 0, EMPTY, word("parts"))),
         "close_job": (s.HOLDER, (hashed["given up"], unit, given_up, 1)),
         "check_out": (s.MAKER, made.check_out(0, s.MAKER)),
+        "anchor": (s.CUSTODIAN, (1, word("head"))),
     }
 
 

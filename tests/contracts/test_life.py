@@ -100,6 +100,14 @@ class LifeOfTheLedger(RuleBasedStateMachine):
     def withdraw(self, which: int, by: int, rarely: int) -> None:
         self.step().withdraw(which, by, rarely)
 
+    @rule(which=n(8), by=n(4), fault=n(3))
+    def change_custody(self, which: int, by: int, fault: int) -> None:
+        self.step().change_custody(which, by, fault)
+
+    @rule(who=n(6), more=n(9))
+    def anchor_a_log(self, who: int, more: int) -> None:
+        self.step().anchor(who, more)
+
     @rule(which=n(5), who=n(1), copies=n(11), allowance=n(4), conditions=n(63))
     def grant(self, which: int, who: int, copies: int, allowance: int, conditions: int) -> None:
         self.step().grant(which, who, copies, allowance, conditions)
@@ -197,6 +205,7 @@ class LifeOfTheLedger(RuleBasedStateMachine):
         assert self.chain.now <= limits >> 128
         assert not self.life.scene.view("design", job.license.design).withdrawn
         facts = self.life.scene.view("release_facts", job.unit.address, job.license.terms)
+        assert facts.custody == self.life.designs[job.license.design].custody
         assert (facts.running, facts.job, facts.license) == (True, job.id, job.license.id)
         assert (facts.sequence, facts.quantity, facts.deadline) == (job.sequence, job.quantity, job.deadline)
 
@@ -250,6 +259,8 @@ class LifeOfTheLedger(RuleBasedStateMachine):
         assert len(out) == len(set(out)) == len(life.checked_out)
         for part, by in list(life.checked_out.items())[-5:]:
             assert view("checked_out", part)[0] == by.address
+        for keeper, entries in life.anchored.items():
+            assert view("anchored", keeper.address) & (1 << 64) - 1 == entries
 
 
 def test_the_life_of_the_ledger(capsys: pytest.CaptureFixture[str]) -> None:
@@ -284,7 +295,8 @@ RANGES = {
     "halt": (4, 4, 5), "clear": (4, 4),
     "publish": (4, 7, 8), "withdraw": (9, 4, 5), "grant": (6, 2, 12, 5, 64), "revoke": (12, 4), "pause": (12,),
     "resume": (12,), "assign": (6, 5, 3, 3), "credit": (12, 4), "start": (4, 6, 12, 13), "finish": (4, 6, 13),
-    "close": (9, 4, 5), "work": (4, 6, 12, 8), "check_out": (9, 8, 5, 13), "resend": (60,), "intrude": (60,),
+    "close": (9, 4, 5), "change_custody": (9, 5, 4), "anchor": (7, 10),
+    "work": (4, 6, 12, 8), "check_out": (9, 8, 5, 13), "resend": (60,), "intrude": (60,),
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 from tests.contracts import (
+    refusals_anchors,
     refusals_designs,
     refusals_jobs,
     refusals_licenses,
@@ -22,7 +23,7 @@ from tests.contracts.refusals_parts import check_out_signatures, made
 from tests.contracts.refusals_registry import BAD_UNIT_SIGNATURES, GOOD_UNIT_SIGNATURE, unit_signed
 from tests.contracts.scene import Scene
 
-FILLED_BY = (refusals_registry, refusals_designs, refusals_licenses, refusals_jobs, refusals_parts)
+FILLED_BY = (refusals_registry, refusals_designs, refusals_licenses, refusals_jobs, refusals_parts, refusals_anchors)
 
 
 def test_every_refusal_in_the_source_has_a_test() -> None:

@@ -11,7 +11,6 @@ import aiohttp
 from printright.cli.home import Home, UnitSettings
 from printright.cli.machine import open_driver
 from printright.ledger.evm import open_ledger
-from printright.services.members import typed_domain
 from printright.units.agent import Agent
 from printright.units.api import AgentApi, serve_api
 from printright.units.door import DoorSettings
@@ -57,7 +56,7 @@ async def _work(
         licenses = LicenseShelf(home.folder / "received")
         reporter = Reporter(ledger, store, unsealing_key, unit_key.address)
         keys = DesignKeys(
-            domain=typed_domain(ledger),
+            ledger=ledger,
             store=store,
             custodians=home.custodian_urls(),
             unit_key=unit_key,

@@ -19,6 +19,8 @@ app = noun("Keep a share of design keys and release it by the ledger's word.")
 @click.option("--port", type=int, help="[default: from the settings, 8700]")
 async def serve(host: str | None, port: int | None) -> None:
     """Release shares to units with a final, running job, until interrupted. There is no way to ask for an exception."""
+    from printright.domain.words import checksum
+    from printright.services.anchoring import AnchorSettings
     from printright.services.custodian_http import CustodianSettings, serve_custodian
 
     home = Home.current()
@@ -30,6 +32,8 @@ async def serve(host: str | None, port: int | None) -> None:
         release_log=home.folder / "release.log",
         host=host or settings.host,
         port=settings.port if port is None else port,
+        anchors=AnchorSettings(settings.anchor_entries, settings.anchor_s),
+        log_readers=tuple(checksum(each) for each in settings.log_readers),
     )
 
     def ready(future: asyncio.Future[int]) -> None:
@@ -39,7 +43,14 @@ async def serve(host: str | None, port: int | None) -> None:
 
     bound.add_done_callback(ready)
     async with home.ledger() as ledger:
-        await serve_custodian(serving, ledger, home.unsealing_key(), bound=bound)
+        await serve_custodian(
+            serving,
+            ledger,
+            home.unsealing_key(),
+            former_keys=home.former_keys(),
+            sender=lambda: home.ledger(sending=True),
+            bound=bound,
+        )
 
 
 @verb(app)

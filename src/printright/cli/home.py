@@ -142,6 +142,16 @@ class CustodianSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
     host: Annotated[str, Meta(description="Address to listen on")] = "127.0.0.1"
     port: Annotated[int, Meta(description="TCP port; 0 takes a free one")] = 8700
+    former_keys: Annotated[
+        tuple[str, ...],
+        Meta(description="URIs of former unsealing keys, for designs whose shares are still sealed to them"),
+    ] = ()
+    anchor_entries: Annotated[int, Meta(description="Anchor the release log on the ledger every so many entries")] = 100
+    anchor_s: Annotated[float, Meta(description="Anchor it so long after an entry at the latest, seconds")] = 3600.0
+    log_readers: Annotated[
+        tuple[str, ...],
+        Meta(description="Accounts that may read the release log over HTTP, like `printright audit`"),
+    ] = ()
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -252,6 +262,12 @@ class Home:
             uri = self._uri(self.settings().keys.unsealing)
             self._unsealing_key = open_unsealing_key(uri, self._secret(uri))
         return self._unsealing_key
+
+    def former_keys(self) -> list[UnsealingKey]:
+        """The custodian's former unsealing keys, under the same password."""
+        from printright.vault.keys import open_unsealing_key
+
+        return [open_unsealing_key(self._uri(uri), self.password) for uri in self.settings().custodian.former_keys]
 
     def store(self) -> Store:
         """The local store, backed by the upstream ones."""

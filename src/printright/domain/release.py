@@ -13,11 +13,11 @@ from printright.domain.firmware import ANY_FIRMWARE, MinimumFirmware
 from printright.domain.ids import Address, ContentId, Digest, JobId, LicenseId, bytes32
 from printright.domain.license import Terms
 from printright.domain.member import Role, UnitProfile
-from printright.domain.words import ZERO_ADDRESS, TypedDomain, address_bytes, keccak
+from printright.domain.words import EMPTY_32, ZERO_ADDRESS, TypedDomain, address_bytes, keccak
 from printright.errors import BadValue, CouldNotCheck, ReleaseRefused
 
 REQUEST_TYPE = (
-    "ShareRequest(address custodian,address unit,bytes32 job,bytes32 manifest,bytes32 keyDigest,"
+    "ShareRequest(address custodian,address unit,bytes32 job,bytes32 manifest,bytes32 custody,bytes32 keyDigest,"
     "bytes32 nonce,uint256 expiry)"
 )
 MAX_WINDOW_S = 600
@@ -35,9 +35,10 @@ class ShareRequest:
     """A unit's signed request for one custodian's share (EIP-712, one deployment, one custodian, one job).
 
     `unit_key` is the unit's public unsealing key, an uncompressed P-256 point. `job` already binds chain, contract,
-    license (hence the terms), unit and `sequence`. Asked again after a lost answer, it is a new request with its own
-    `nonce` and `expires_at_s`. `profile` is shown where the package asks for it, and needs no signature: the ledger has
-    its digest.
+    license (hence the terms), unit and `sequence`. `custody` is the digest of the custody record whose share is asked
+    for, zero for the custody that the manifest sets up. Asked again after a lost answer, it is a new request with its
+    own `nonce` and `expires_at_s`. `profile` is shown where the package asks for it, and needs no signature: the ledger
+    has its digest.
     """
 
     custodian: Address
@@ -47,12 +48,13 @@ class ShareRequest:
     sequence: int
     terms: Terms
     manifest: Digest
+    custody: Digest
     nonce: bytes
     expires_at_s: int
     profile: UnitProfile | None = None
 
     def __post_init__(self) -> None:
-        for name in ("job", "manifest", "nonce"):
+        for name in ("job", "manifest", "custody", "nonce"):
             bytes32(getattr(self, name), name)
         for name in ("custodian", "unit"):
             address_bytes(getattr(self, name))
@@ -71,6 +73,7 @@ class ShareRequest:
             self.unit,
             self.job,
             self.manifest,
+            self.custody,
             keccak(self.unit_key),
             self.nonce,
             self.expires_at_s,
@@ -81,11 +84,14 @@ class ShareRequest:
 class PackageClaims:
     """What a manifest says, after its signature by `owner` was verified: its digest, its owner, its content id, and
     the firmware that it asks for.
+
+    `custody` is the digest of the custody record that was shown with it, and is of this manifest; zero without one.
     """
 
     manifest: Digest
     owner: Address
     content: ContentId
+    custody: Digest
     minimum_firmware: MinimumFirmware = ANY_FIRMWARE
 
 
@@ -105,6 +111,7 @@ class ReleaseFacts:
     key_digest: bytes
     owner: Address
     withdrawn: bool
+    custody: bytes
     license: LicenseId
     job: JobId
     sequence: int
@@ -139,6 +146,7 @@ class Release:
     license: LicenseId
     content: ContentId
     manifest: Digest
+    custody: Digest
     quantity: int
     block: int
 
@@ -178,7 +186,7 @@ def decide(
      2. It is fresh: not expired, and its expiry not further ahead than MAX_WINDOW_S.
      3. It is signed by the unit, for this chain and contract. `signer` is recovered from the signature over
         `request.digest(domain)`.
-     4. The manifest shown is the one requested, and it is of the content that the terms are for.
+     4. Manifest and custody record shown are the ones requested, and of the content that the terms are for.
      5. What the ledger shows is of this chain and contract.
      6. The unit is enrolled, attested where the terms ask for it, and not halted. Where the package asks for a minimum
         firmware, the unit's attested profile has it (see `MinimumFirmware.fault`).
@@ -188,9 +196,11 @@ def decide(
     10. The job is the unit's running job under this license, with this id and sequence number. A job that the ledger
         does not know yet raises SpendNotFinal.
     11. Its deadline is not over: after it the licensor may close the job and credit its copies.
-    12. 6 to 11 hold in a final block too. Else SpendNotFinal is raised: the same request may be good later.
+    12. The custody requested is the one in force: shares of a former committee are no longer released. Whose node is
+        behind cannot be told, so that this raises SpendNotFinal as well.
+    13. 6 to 12 hold in a final block too. Else SpendNotFinal is raised: the same request may be good later.
 
-    6 to 11 are asked of the newest block first, so that a unit retired or halted a minute ago gets nothing while that
+    6 to 12 are asked of the newest block first, so that a unit retired or halted a minute ago gets nothing while that
     is on its way to being final.
 
     What the contract checked when it took the copies (expiry, pause, revocation, allowed units) is not asked again:
@@ -203,12 +213,14 @@ def decide(
         raise ReleaseRefused("the manifest shown is not the one that the request is for")
     if package.content != request.terms.content:
         raise ReleaseRefused("the license is for another design than this package")
+    if package.custody != request.custody:
+        raise ReleaseRefused("the custody record shown is not the one that the request is for")
     # 5
     if view.domain != domain:
         raise ReleaseRefused("the ledger's facts are of another chain or contract")
-    # 6 to 11, newest
+    # 6 to 12, newest
     _check_facts(request, package, view.newest, now_s)
-    # 12
+    # 13
     final = view.final
     if final is None or not 0 <= final.block <= view.final_block or view.newest.block < final.block:
         raise SpendNotFinal("no final block shows the job yet", hint="ask again when more blocks are made")
@@ -226,6 +238,7 @@ def decide(
         license=final.license,
         content=package.content,
         manifest=package.manifest,
+        custody=package.custody,
         quantity=final.quantity,
         block=final.block,
     )
@@ -271,8 +284,18 @@ def _check_facts(request: ShareRequest, package: PackageClaims, facts: ReleaseFa
     # 11
     if now_s > facts.deadline:
         raise ReleaseRefused("the job's deadline is over", hint="start a new job; the licensor can credit this one")
+    # 12
+    if facts.custody != request.custody:
+        raise SpendNotFinal(
+            f"the ledger shows {_custody(facts.custody)} in force, the request is for {_custody(request.custody)}",
+            hint="read the custody in force from the ledger again",
+        )
 
 
-def share_info(job: JobId, manifest: Digest, index: int) -> bytes:
-    """HPKE `info` of a released share: it opens for this job, this manifest and this share number only."""
-    return b"printright/1 released share\0" + job + manifest + index.to_bytes(2, "big")
+def share_info(job: JobId, manifest: Digest, custody: Digest, index: int) -> bytes:
+    """HPKE `info` of a released share: it opens for this job, this manifest, custody and share number only."""
+    return b"printright/2 released share\0" + job + manifest + custody + index.to_bytes(2, "big")
+
+
+def _custody(record: bytes) -> str:
+    return "the manifest's own custody" if record == EMPTY_32 else f"custody record {record.hex()[:16]}"

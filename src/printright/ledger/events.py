@@ -110,6 +110,12 @@ class DesignWithdrawn(Event):
 
 
 @dataclass(frozen=True)
+class CustodyChanged(Event):
+    content: ContentId
+    record: bytes
+
+
+@dataclass(frozen=True)
 class LicenseGranted(Event):
     license: LicenseId
     licensor: Address
@@ -183,6 +189,13 @@ class JobClosed(Event):
 class PartCheckedOut(Event):
     part: PartId
     by: Address
+
+
+@dataclass(frozen=True)
+class LogAnchored(Event):
+    custodian: Address
+    entries: int
+    head: bytes
 
 
 EVENTS: dict[str, type[Event]] = {each.__name__: each for each in Event.__subclasses__()}

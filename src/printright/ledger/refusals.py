@@ -412,6 +412,24 @@ class BadCodeSignature(ContractRefused):
     next_step = "scan the code again; it names who checks out"
 
 
+class CustodyChangedBefore(ContractRefused):
+    reason = "designs: custody changed before"
+    says = "another custody record came into force in between"
+    next_step = "make a new order, on top of that one: `printright custodian show` names it"
+
+
+class NotCustodian(ContractRefused):
+    reason = "anchors: not a custodian"
+    says = "this account is not a custodian"
+    next_step = "ask the registrar to admit it with that role"
+
+
+class NoMoreEntries(ContractRefused):
+    reason = "anchors: no more entries than before"
+    says = "a log with as many entries or more is anchored"
+    next_step = "if this log is shorter, it is not the one that was anchored: see `printright custodian log`"
+
+
 REFUSALS: dict[str, type[ContractRefused]] = {
     each.reason: each for each in ContractRefused.__subclasses__() if each.reason
 }

@@ -1,25 +1,19 @@
-"""Replay all events and hold them against what the contract says, invariant by invariant (ASSURANCE 1, 2, 3, 5, 13)."""
+"""Replay all events and hold them against what the contract says, invariant by invariant (ASSURANCE 1-3, 5, 13, 14)."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
+from pathlib import Path
 
 from printright.domain.words import hash_words
 from printright.ledger.port import Ledger
+from printright.services.audit_logs import Finding, audit_logs
 from printright.services.history import History, JobState, read_history
 
 LICENSE_FIELDS = ("issued", "available", "lost", "revoked", "spoiled", "credited", "allowance", "paused", "ended")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that does not fit. `invariant` is its number in the assurance page."""
-
-    invariant: int
-    subject: str
-    text: str
 
 
 @dataclass(frozen=True)
@@ -33,18 +27,32 @@ class AuditReport:
     licenses: int
     jobs: int
     parts: int
+    anchors: int
+    releases: int
     comparisons: int
     findings: tuple[Finding, ...]
 
 
-async def audit(ledger: Ledger, *, progress: Callable[[int, int], None] | None = None) -> AuditReport:
-    """Audit the whole ledger at its final block. `progress` is told (done, total) as records are compared."""
+async def audit(
+    ledger: Ledger,
+    *,
+    logs: Sequence[Path] = (),
+    threshold: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> AuditReport:
+    """Audit the whole ledger at its final block, and custodians' release logs against it.
+
+    `threshold`: how many of the logs must have released the key of each job with good copies; it counts where logs are
+    given. `progress` is told (done, total) as records are compared.
+    """
     history = await read_history(ledger)
     audit = _Audit(ledger, history, progress)
     await audit.registry()
     await audit.designs()
     await audit.licenses()
     await audit.jobs()
+    await audit.anchors()
+    releases = await asyncio.to_thread(audit_logs, history, logs, threshold)
     return AuditReport(
         block=history.block,
         members=len(history.members),
@@ -53,8 +61,10 @@ async def audit(ledger: Ledger, *, progress: Callable[[int, int], None] | None =
         licenses=len(history.licenses),
         jobs=len(history.jobs),
         parts=sum(job.good for job in history.jobs.values()),
-        comparisons=audit.comparisons,
-        findings=tuple(audit.findings),
+        anchors=sum(len(each) for each in history.anchors.values()),
+        releases=releases.entries,
+        comparisons=audit.comparisons + releases.comparisons,
+        findings=(*audit.findings, *releases.findings),
     )
 
 
@@ -102,10 +112,11 @@ class _Audit:
         """Owner and state of every version follow from the events."""
         for content, design in self._history.designs.items():
             found = await self._ledger.call("design", content, block=self._history.block)
-            same = (found.owner, found.parts_per_run, found.withdrawn) == (
+            same = (found.owner, found.parts_per_run, found.withdrawn, found.custody) == (
                 design.owner,
                 design.parts_per_run,
                 design.withdrawn,
+                design.custody(),
             )
             self._hold(13, content.hex(), "the design differs from the events", same)
             self._step()
@@ -126,6 +137,15 @@ class _Audit:
             for name in LICENSE_FIELDS:
                 self._hold(13, subject, f"{name} differs", getattr(found, name) == getattr(license, name))
             self._step()
+
+    async def anchors(self) -> None:
+        """Each custodian's slot is the chain over its anchors."""
+        for custodian, anchors in self._history.anchors.items():
+            slot = 0
+            for anchor in anchors:
+                slot = int.from_bytes(hash_words(slot, anchor.head)) >> 64 << 64 | anchor.entries
+            same = await self._call("anchored", custodian) == slot
+            self._hold(13, custodian, "its anchors differ from the events", same)
 
     async def jobs(self) -> None:
         """A job counts once; finished jobs have their outcome, units one job at a time, parts one good copy each."""

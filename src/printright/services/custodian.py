@@ -1,21 +1,23 @@
 """A custodian: it holds one share of each design's key and releases it to a unit with a final, running job.
 
 The path of a request, in this order: form, signature, clock (all cheap) -> rate -> manifest -> ledger -> `decide` ->
-open the share, seal it to the unit's key -> release log on disk -> answer. A custodian keeps no state but its log. The
-decision is `domain.release.decide`; nobody, its operator included, can ask for anything else.
+open the share, seal it to the unit's key -> release log on disk -> answer. A custodian keeps no state but its log and
+its keys: its share is in the manifest or, after a re-sharing, in the custody record that it is shown. The decision is
+`domain.release.decide`; nobody, its operator included, can ask for anything else.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from printright.domain.ids import Address
+from printright.domain.ids import Address, Digest
 from printright.domain.license import Terms
 from printright.domain.release import (
     LedgerView,
@@ -27,15 +29,26 @@ from printright.domain.release import (
     share_info,
 )
 from printright.domain.words import ZERO_ADDRESS, TypedDomain
-from printright.errors import CustodianUnavailable, LedgerUnavailable, PackageRefused, ReleaseRefused, WrongKey
+from printright.errors import (
+    CustodianUnavailable,
+    LedgerUnavailable,
+    NotMine,
+    PackageRefused,
+    ReleaseRefused,
+    WrongKey,
+)
 from printright.ledger.finality import BftSeal, SingleNode
 from printright.ledger.port import Ledger
 from printright.ledger.transaction import signer_of
 from printright.services.release_log import ReleaseLog
 from printright.services.share_request import SealedShare, SignedRequest
+from printright.vault.committee import Committee
 from printright.vault.custody import open_share
+from printright.vault.custody_in_force import ShownCustody
+from printright.vault.custody_record import CustodyRecord
 from printright.vault.keys import SoftwareUnsealingKey, UnsealingKey
 from printright.vault.manifest import Manifest
+from printright.vault.resharing import open_reshared
 from printright.vault.sealing import seal
 
 log = logging.getLogger(__name__)
@@ -73,24 +86,27 @@ class Custodian:
         ledger: Ledger,
         unsealing_key: UnsealingKey,
         releases: ReleaseLog,
+        former_keys: Sequence[UnsealingKey] = (),
         limits: CustodianLimits | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.address = address
         self.domain = TypedDomain(ledger.network.chain_id, ledger.network.contract)
         self.releases = releases
-        self._ledger, self._key, self._clock = ledger, unsealing_key, clock
+        self._ledger, self._clock = ledger, clock
+        self._keys = {each.public_key: each for each in (unsealing_key, *former_keys)}
         self._limits = limits or CustodianLimits()
         self._rates = _Rates(self._limits.unit_requests_per_s, self._limits.unit_burst)
         self._busy = 0
-        self._packages: OrderedDict[bytes, _Package] = OrderedDict()
+        self._packages: OrderedDict[tuple[bytes, bytes], _Package] = OrderedDict()
         # Where the newest block is final by the network's rule, one look at the ledger is enough.
         self._lags = not isinstance(ledger.network.policy, SingleNode | BftSeal)
 
     async def release(self, signed: SignedRequest) -> SealedShare:
         """Release this custodian's share, sealed to the unit. Raises ReleaseRefused, SpendNotFinal, TooManyRequests,
-        PackageRefused for a manifest that its owner did not sign, LedgerUnavailable, LogUnavailable, and WrongKey
-        where the share in the manifest was not sealed to this custodian's key.
+        PackageRefused for a manifest or custody record that its owner did not sign, LedgerUnavailable,
+        LogUnavailable, NotMine for a share sealed to a key that this custodian does not have, and WrongKey for what
+        was sealed for something else.
         """
         request, now_s = signed.request, int(self._clock())
         digest = request.digest(self.domain)
@@ -101,31 +117,44 @@ class Custodian:
             raise TooManyRequests("the custodian is busy", retry_after_s=1)
         self._busy += 1
         try:
-            package = self._package(signed.manifest)
+            package = self._package(signed.manifest, signed.custody)
             view = await self._look(request.unit, request.terms, profile=bool(package.claims.minimum_firmware))
             release = decide(request, signer, package.claims, view, self.domain, self.address, now_s)
-            if isinstance(self._key, SoftwareUnsealingKey):
-                sealed = self._reseal(package, release)
+            key = self._key_for(package)
+            parts = () if signed.custody is None else signed.custody.sealed
+            if isinstance(key, SoftwareUnsealingKey):
+                sealed = self._reseal(package, parts, key, release)
             else:  # a token takes its time
-                sealed = await asyncio.to_thread(self._reseal, package, release)
+                sealed = await asyncio.to_thread(self._reseal, package, parts, key, release)
             entry = await self.releases.record(release, package.index, digest, now_s)
         finally:
             self._busy -= 1
         return SealedShare(package.index, sealed, entry.repeat)
 
-    def _reseal(self, package: _Package, release: Release) -> bytes:
-        share = open_share(package.manifest, self._key)
-        if share.index != package.index:
-            raise WrongKey(f"the package has this key at place {share.index}, and this account at {package.index}")
-        if not package.checked:
-            # Once for a manifest: what it sealed to this custodian is what it commits to.
-            if not package.manifest.custody.commitments.fit(share):
+    def _key_for(self, package: _Package) -> UnsealingKey:
+        key = self._keys.get(package.committee.custodians[package.index - 1].public_key)
+        if key is None:
+            raise NotMine(
+                "the share is sealed to an unsealing key that this custodian does not have",
+                hint="check which keys this node was started with; a former one may be needed",
+            )
+        return key
+
+    def _reseal(self, package: _Package, parts: tuple[bytes, ...], key: UnsealingKey, release: Release) -> bytes:
+        if package.record is not None:
+            share = open_reshared(package.record, parts, key)
+        else:
+            share = open_share(package.manifest, key)
+            if not package.checked and not package.committee.commitments.fit(share):
                 raise PackageRefused(
                     f"the share that {package.manifest.owner} sealed to this custodian is not the one it committed to",
                     hint="the rights holder publishes the design anew",
                 )
             package.checked = True
-        return seal(release.unit_key, share.to_bytes(), share_info(release.job, release.manifest, share.index))
+        if share.index != package.index:
+            raise WrongKey(f"the package has this key at place {share.index}, and this account at {package.index}")
+        info = share_info(release.job, release.manifest, release.custody, share.index)
+        return seal(release.unit_key, share.to_bytes(), info)
 
     async def _look(self, unit: Address, terms: Terms, *, profile: bool) -> LedgerView:
         try:
@@ -145,37 +174,47 @@ class Custodian:
         digest = (await self._ledger.call("unit", unit, block=block)).profile if profile else None
         return ReleaseFacts(block=block, profile=digest, **found._asdict())
 
-    def _package(self, raw: bytes) -> _Package:
-        # Parsing checks the owner's signature; a manifest is asked for by many jobs.
-        package = self._packages.pop(raw, None)
+    def _package(self, raw: bytes, shown: ShownCustody | None) -> _Package:
+        # Parsing checks the owner's signatures; a manifest is asked for by many jobs.
+        key = (raw, b"" if shown is None else shown.record)
+        package = self._packages.pop(key, None)
         if package is None:
-            manifest = Manifest.from_json(raw)
-            claims = PackageClaims(manifest.digest, manifest.owner, manifest.content_id, manifest.minimum_firmware)
-            package = _Package(manifest, claims, _index_of(manifest, self.address))
-        self._packages[raw] = package
+            package = self._parse(*key)
+        self._packages[key] = package
         if len(self._packages) > _PACKAGES_KEPT:
             self._packages.popitem(last=False)
         return package
 
+    def _parse(self, raw: bytes, raw_record: bytes) -> _Package:
+        manifest, record, committee = Manifest.from_json(raw), None, None
+        if raw_record:
+            record = CustodyRecord.from_json(raw_record)
+            blob = Digest(hashlib.sha256(raw).digest())
+            record.check_for(blob, manifest.owner, manifest.custody.commitments.secret)
+            committee = record.committee
+        committee = committee or manifest.custody.committee
+        index = committee.index_of(self.address)
+        if index is None:
+            raise ReleaseRefused(f"the package names no share of custodian {self.address}")
+        claims = PackageClaims(
+            manifest.digest, manifest.owner, manifest.content_id, committee.record, manifest.minimum_firmware
+        )
+        return _Package(manifest, record, committee, claims, index)
+
 
 @dataclass
 class _Package:
-    """A manifest with its signature checked, what it claims, and the number of this custodian's share in it.
+    """A manifest with its signature checked, what it claims, and the number of this custodian's share.
 
-    `checked`: the share fits the manifest's commitments.
+    `record` and `committee` are those of the custody shown. `checked`: the share in the manifest fits its commitments.
     """
 
     manifest: Manifest
+    record: CustodyRecord | None
+    committee: Committee
     claims: PackageClaims
     index: int
     checked: bool = False
-
-
-def _index_of(manifest: Manifest, custodian: Address) -> int:
-    for index, each in enumerate(manifest.custody.custodians, start=1):
-        if each.address == custodian:
-            return index
-    raise ReleaseRefused(f"the package names no share of custodian {custodian}")
 
 
 class _Rates:

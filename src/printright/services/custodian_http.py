@@ -1,4 +1,4 @@
-"""The custodian's HTTP server: `POST /v1/release` and `GET /v1/status`, nothing else.
+"""The custodian's HTTP server: `POST /v1/release`, `GET /v1/status` and, for its readers, `GET /v1/log`.
 
 Requests are signed and answers sealed, so plain HTTP leaks no key and lets nobody ask in another's name; put a TLS
 proxy in front where the traffic itself is private. Sizes, times and the number of connections are bounded.
@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +22,10 @@ from printright.domain.ids import Address
 from printright.domain.release import SpendNotFinal
 from printright.errors import BadSettings, BadValue, CouldNotCheck, NotMine, PrintrightError, Refused
 from printright.ledger.port import Ledger
+from printright.services.anchoring import Anchoring, AnchorSettings, OpenSender
 from printright.services.custodian import Custodian, CustodianLimits, TooManyRequests
+from printright.services.log_access import HEADER, check_reader
+from printright.services.log_access import PATH as LOG_PATH
 from printright.services.release_log import ReleaseLog
 from printright.services.share_request import PATH, STATUS_PATH, No, decode_request, encode_no, encode_share
 from printright.vault.keys import UnsealingKey
@@ -35,7 +39,8 @@ _JSON = {"Content-Type": "application/json", "Cache-Control": "no-store"}
 class CustodianSettings:
     """Where a custodian listens, where its log lies, and what it takes from the network.
 
-    `port` 0 takes a free one. Raises BadSettings for limits that are none.
+    `anchors` says when the log is anchored; `log_readers` are the accounts that may read it. `port` 0 takes a free one.
+    Raises BadSettings for limits that are none.
     """
 
     address: Address
@@ -47,6 +52,8 @@ class CustodianSettings:
     keepalive_s: float = 75.0
     max_connections: int = 512
     retry_after_s: float = 1.0
+    anchors: AnchorSettings = field(default_factory=AnchorSettings)
+    log_readers: tuple[Address, ...] = ()
     limits: CustodianLimits = field(default_factory=CustodianLimits)
 
     def __post_init__(self) -> None:
@@ -73,13 +80,17 @@ async def serve_custodian(
     ledger: Ledger,
     unsealing_key: UnsealingKey,
     *,
+    former_keys: Sequence[UnsealingKey] = (),
+    sender: OpenSender | None = None,
     bound: asyncio.Future[int] | None = None,
 ) -> None:
     """Serve until cancelled; `bound` gets the port once connections are accepted.
 
-    Raises AlreadyRunning, LogDamaged or LogUnavailable for the release log, BadSettings for an address that is taken.
+    `former_keys` open what is still sealed to them; `sender` anchors the log, which nobody does without it. Raises
+    AlreadyRunning, LogDamaged or LogUnavailable for the release log, BadSettings for an address that is taken; while it
+    serves, LogDamaged in a group.
     """
-    async with custodian_server(settings, ledger, unsealing_key) as port:
+    async with custodian_server(settings, ledger, unsealing_key, former_keys, sender) as port:
         if bound is not None:
             bound.set_result(port)
         await asyncio.get_running_loop().create_future()
@@ -87,16 +98,25 @@ async def serve_custodian(
 
 @contextlib.asynccontextmanager
 async def custodian_server(
-    settings: CustodianSettings, ledger: Ledger, unsealing_key: UnsealingKey
+    settings: CustodianSettings,
+    ledger: Ledger,
+    unsealing_key: UnsealingKey,
+    former_keys: Sequence[UnsealingKey] = (),
+    sender: OpenSender | None = None,
 ) -> AsyncIterator[int]:
     """Serve inside the `async with` block, which gets the port. Raises as `serve_custodian`."""
     releases = await asyncio.to_thread(ReleaseLog, settings.release_log, settings.address)
     try:
+        anchoring = None
+        if sender is not None:
+            anchoring = Anchoring(ledger, sender, settings.address, releases, settings.anchors)
+            await anchoring.check()
         custodian = Custodian(
             address=settings.address,
             ledger=ledger,
             unsealing_key=unsealing_key,
             releases=releases,
+            former_keys=former_keys,
             limits=settings.limits,
         )
         front = _Front(custodian, settings)
@@ -111,7 +131,14 @@ async def custodian_server(
         try:
             port = server.sockets[0].getsockname()[1]
             log.info("custodian %s listens on %s:%d", settings.address, settings.host, port)
-            yield port
+            if anchoring is None:
+                yield port
+            else:
+                # A log that turns out not to be ours ends the group, and with it what runs in the block.
+                async with asyncio.TaskGroup() as group:
+                    anchors = group.create_task(anchoring.run())
+                    yield port
+                    anchors.cancel()
         finally:
             server.close()
             await front.shutdown()
@@ -148,6 +175,8 @@ class _Front:
     async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
         if http.path == STATUS_PATH and http.method == "GET":
             return web.Response(body=msgspec.json.encode(self._status()), headers=_JSON)
+        if http.path == LOG_PATH and http.method == "GET":
+            return await self._log(http)
         if http.path != PATH:
             return _no(404, No(f"no such path; this is a custodian: POST {PATH}"))
         if http.method != "POST":
@@ -160,6 +189,24 @@ class _Front:
         if body is None:
             return _no(413, No(f"more than {self._settings.max_body_bytes} bytes"), Connection="close")
         return await self._answer(body)
+
+    async def _log(self, http: web.BaseRequest) -> web.StreamResponse:
+        custodian, releases = self._custodian, self._custodian.releases
+        try:
+            header = http.headers.get(HEADER, "")
+            check_reader(header, custodian.domain, custodian.address, self._settings.log_readers, int(time.time()))
+        except Refused as error:
+            return _no(403, _reason(error))
+        left = releases.size_bytes
+        response = web.StreamResponse(headers={"Content-Type": "application/jsonl", "Cache-Control": "no-store"})
+        response.content_length = left
+        await response.prepare(http)
+        with releases.path.open("rb") as file:
+            while left and (chunk := await asyncio.to_thread(file.read, min(left, 1 << 20))):
+                await response.write(chunk)
+                left -= len(chunk)
+        await response.write_eof()
+        return response
 
     async def _answer(self, body: bytes) -> web.Response:
         """Each class of error has its status: what a rule refused is 403, what could not be checked 503."""

@@ -53,6 +53,20 @@ class DesignHistory:
     parts_per_run: int
     block: int
     withdrawn: bool = False
+    custodies: list[tuple[int, bytes]] = field(default_factory=list)
+
+    def custody(self, block: int | None = None) -> bytes:
+        """The custody record in force at a block, by default the last; zeros while it is the manifest's own custody."""
+        return next((record for at, record in reversed(self.custodies) if block is None or at <= block), EMPTY_32)
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """What a custodian anchored of its log: the head after so many entries."""
+
+    entries: int
+    head: bytes
+    block: int
 
 
 @dataclass
@@ -109,6 +123,7 @@ class History:
     licenses: dict[LicenseId, LicenseHistory] = field(default_factory=dict)
     jobs: dict[JobId, JobHistory] = field(default_factory=dict)
     checked_out: dict[PartId, Address] = field(default_factory=dict)
+    anchors: dict[Address, list[Anchor]] = field(default_factory=dict)
     _job_of_unit: dict[tuple[Address, int], JobId] = field(default_factory=dict)
 
     def apply(self, event: ev.Event) -> None:
@@ -185,6 +200,16 @@ def _(e: ev.DesignPublished, h: History) -> None:
 @_fold.register
 def _(e: ev.DesignWithdrawn, h: History) -> None:
     h.designs[ContentId(e.content)].withdrawn = True
+
+
+@_fold.register
+def _(e: ev.CustodyChanged, h: History) -> None:
+    h.designs[ContentId(e.content)].custodies.append((e.block_number, e.record))
+
+
+@_fold.register
+def _(e: ev.LogAnchored, h: History) -> None:
+    h.anchors.setdefault(e.custodian, []).append(Anchor(e.entries, e.head, e.block_number))
 
 
 @_fold.register

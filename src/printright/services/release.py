@@ -45,6 +45,7 @@ from printright.services.share_request import (
     encode_request,
 )
 from printright.vault.custody import WrongShares, recover_key
+from printright.vault.custody_in_force import CustodyInForce, as_published
 from printright.vault.keys import SoftwareLedgerKey, SoftwareUnsealingKey, UnsealingKey
 from printright.vault.manifest import Manifest
 from printright.vault.sharing import Share
@@ -117,17 +118,27 @@ async def collect_design_key(
     unit_key: Signer,
     unsealing_key: UnsealingKey,
     session: aiohttp.ClientSession,
+    custody: CustodyInForce | None = None,
     asking: Asking | None = None,
     clock: Callable[[], float] = time.time,
 ) -> bytes:
     """Return the design key of `manifest`, released for `job` to the unit that owns both keys.
 
-    `custodians` maps the custodians named in the manifest to their base URLs, preferred ones first. Raises
+    `custody` is the one that the ledger names, by default the manifest's own. `custodians` maps custodians to their
+    base URLs, preferred ones first; who is not of the custody's committee is left out. Raises
     ReleaseRefused as soon as so many refuse that the threshold is out of reach, with their reasons;
     CustodianUnavailable when the patience is over; BadSettings where fewer URLs are known than shares are needed.
     """
     return await _Collection(
-        manifest, job, custodians, unit_key, unsealing_key, session, asking or Asking(), clock
+        manifest,
+        custody or as_published(manifest),
+        job,
+        custodians,
+        unit_key,
+        unsealing_key,
+        session,
+        asking or Asking(),
+        clock,
     ).collect()
 
 
@@ -137,6 +148,7 @@ class _Collection:
     def __init__(
         self,
         manifest: Manifest,
+        custody: CustodyInForce,
         job: ReleaseJob,
         custodians: Mapping[Address, str],
         unit_key: Signer,
@@ -149,9 +161,10 @@ class _Collection:
         self._unit_key, self._unsealing_key, self._session = unit_key, unsealing_key, session
         self._keys_here = isinstance(unit_key, SoftwareLedgerKey) and isinstance(unsealing_key, SoftwareUnsealingKey)
         self._raw = _stored(manifest)
-        self._indices = {each.address: i for i, each in enumerate(manifest.custody.custodians, start=1)}
+        self._custody, self._committee = custody, custody.committee
+        self._indices = {each.address: i for i, each in enumerate(self._committee.custodians, start=1)}
         self._urls = {custodian: url for custodian, url in custodians.items() if custodian in self._indices}
-        self._threshold = manifest.custody.threshold
+        self._threshold = self._committee.threshold
         self._news: asyncio.Queue[_News] = asyncio.Queue()
         self._shares: dict[Address, Share] = {}
         self._notes: dict[_Kind, dict[Address, str]] = {kind: {} for kind in _Kind}
@@ -205,7 +218,7 @@ class _Collection:
                 self._shares[news.custodian] = news.share
                 if len(self._shares) >= self._threshold:
                     try:
-                        return recover_key(self._manifest, list(self._shares.values()))
+                        return recover_key(self._manifest, list(self._shares.values()), self._committee)
                     except WrongShares as error:
                         more += self._name_liars(error.indices)
                     except PackageRefused as error:
@@ -260,12 +273,14 @@ class _Collection:
             sequence=self._job.sequence,
             terms=self._job.terms,
             manifest=self._manifest.digest,
+            custody=self._committee.record,
             nonce=os.urandom(32),
             expires_at_s=int(self._clock()) + self._asking.request_lifetime_s,
             profile=self._job.profile,
         )
         signature = self._unit_key.sign_digest(request.digest(self._job.domain))
-        return encode_request(SignedRequest(request, signature, self._raw))
+        shown = self._custody.shown_to(self._indices[custodian])
+        return encode_request(SignedRequest(request, signature, self._raw, shown))
 
     async def _post(self, url: str, body: bytes) -> tuple[int, float, bytes | None]:
         async with (
@@ -294,7 +309,8 @@ class _Collection:
             found = decode_share(answer)
             if found.index != index:
                 raise BadValue(f"it answered with share {found.index}, it holds share {index}")
-            value = self._unsealing_key.open(found.sealed, share_info(self._job.job, self._manifest.digest, index))
+            info = share_info(self._job.job, self._manifest.digest, self._committee.record, index)
+            value = self._unsealing_key.open(found.sealed, info)
             share = Share.from_bytes(value)
             if share.index != index:
                 raise BadValue(f"it sealed share {share.index}, it holds share {index}")
@@ -307,13 +323,18 @@ class _Collection:
     def _name_liars(self, indices: Sequence[int]) -> int:
         """Put wrong shares aside and say whose they are. How many there were."""
         for index in indices:
-            custodian = self._manifest.custody.custodians[index - 1].address
-            del self._shares[custodian]
-            log.warning(
-                "custodian %s released a wrong share: it does not fit the commitment to share %d", custodian, index
-            )
-            self._notes[_Kind.USELESS][custodian] = "it released a wrong share"
+            custodian = self._committee.custodians[index - 1].address
+            said = self._describe(self._shares.pop(custodian), custodian)
+            log.warning("custodian %s released %s", custodian, said)
+            self._notes[_Kind.USELESS][custodian] = f"it released {said}"
         return len(indices)
+
+    def _describe(self, share: Share, custodian: Address) -> str:
+        for committee in self._custody.former:
+            index = committee.index_of(custodian)
+            if index is not None and committee.commitments.fit(Share(index, share.value)):
+                return f"an old share, of epoch {committee.epoch} instead of {self._committee.epoch}"
+        return f"a wrong share: it does not fit the commitment to share {share.index}"
 
     def _failure(self) -> PrintrightError:
         refused = self._notes[_Kind.REFUSED]

@@ -25,7 +25,7 @@ from printright.domain.ids import Address
 from printright.domain.release import Release
 from printright.errors import AlreadyRunning, CustodianUnavailable, Refused
 
-FORMAT = "release-log/1"
+FORMAT = "release-log/2"
 
 
 class LogDamaged(Refused):
@@ -57,6 +57,7 @@ class Entry:
     unit: str
     content: str
     manifest: str
+    custody: str
     share: int
     quantity: int
     block: int
@@ -118,6 +119,15 @@ def entries(path: Path, *, custodian: Address | None = None) -> Iterator[tuple[E
             yield entry, head
 
 
+def custodian_of(path: Path) -> Address:
+    """Whose log this is, by its own word. Raises LogDamaged."""
+    with path.open("rb") as lines:
+        try:
+            return Address(_decode_title(lines.readline()).custodian)
+        except (msgspec.MsgspecError, UnicodeError):
+            raise LogDamaged(f"{path} is not a release log", hint="restore it from a backup") from None
+
+
 def verify(path: Path, *, anchor: Head | None = None) -> Head:
     """Check a whole log, and that it still contains `anchor`. Returns its head. Raises LogDamaged."""
     with path.open("rb") as lines:
@@ -126,7 +136,10 @@ def verify(path: Path, *, anchor: Head | None = None) -> Head:
     for _, head in entries(path):
         met = met or anchor == head
     if not met:
-        raise LogDamaged(f"{path} does not contain the anchored entry: it was rewritten or cut")
+        raise LogDamaged(
+            f"{path} does not contain entry {anchor.entries if anchor else 0} as it was anchored on the ledger",
+            hint="it was rewritten, cut or begun anew: restore it from a backup",
+        )
     return head
 
 
@@ -142,6 +155,7 @@ class ReleaseLog:
         self._waiting: list[_Waiting] = []
         self._turn = asyncio.Lock()
         self._broken = False
+        self._grown = asyncio.Event()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -187,6 +201,25 @@ class ReleaseLog:
         """The head of what is on disk."""
         return self._head
 
+    @property
+    def path(self) -> Path:
+        return self._path
+
+    @property
+    def size_bytes(self) -> int:
+        """Of what is on disk, in whole lines."""
+        return self._size
+
+    async def wait_for(self, entries: int) -> None:
+        """Return when the log has that many entries."""
+        while self._head.entries < entries:
+            self._grown.clear()
+            await self._grown.wait()
+
+    def check_contains(self, anchor: Head) -> None:
+        """That the log still has what was anchored of it. Reads the file. Raises LogDamaged."""
+        verify(self._path, anchor=anchor)
+
     async def record(self, release: Release, share: int, request: bytes, time_s: int) -> Entry:
         """Put a release on disk; when this returns, it is there. `request` is the digest that the unit signed.
 
@@ -229,6 +262,7 @@ class ReleaseLog:
             return
         self._head, self._size = head, self._size + len(data)
         self._jobs |= jobs
+        self._grown.set()
         for each, entry in zip(batch, made, strict=True):
             if not each.written.cancelled():
                 each.written.set_result(entry)
@@ -245,6 +279,7 @@ class ReleaseLog:
             unit=release.unit,
             content=release.content.hex(),
             manifest=release.manifest.hex(),
+            custody=release.custody.hex(),
             share=waiting.share,
             quantity=release.quantity,
             block=release.block,

@@ -1,7 +1,8 @@
 """What a unit and a custodian say to each other: JSON over HTTP, `POST /v1/release`.
 
-The request carries the manifest as it lies in the store (canonical JSON) and the unit's signature; the answer a share
-that only the unit can open. Binary values are hexadecimal, the sealed share is base64.
+The request carries the manifest as it lies in the store (canonical JSON) and the unit's signature; where the key was
+re-shared, also the custody record and what was sealed to this custodian. The answer is a share that only the unit can
+open. Binary values are hexadecimal, the sealed share is base64.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from printright.domain.member import UnitProfile
 from printright.domain.release import ShareRequest
 from printright.domain.words import checksum
 from printright.errors import BadValue
+from printright.vault.custody_in_force import ShownCustody
+from printright.vault.custody_record import SEALED_SUBSHARE_SIZE
 
 PATH = "/v1/release"
 STATUS_PATH = "/v1/status"
-_FORMAT = "share-request/1"
+_FORMAT = "share-request/2"
 
 _address = lru_cache(maxsize=1024)(checksum)
 
@@ -32,6 +35,7 @@ class SignedRequest:
     request: ShareRequest
     signature: bytes
     manifest: bytes
+    custody: ShownCustody | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,11 @@ class _Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     document: str
 
 
+class _Custody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    record: msgspec.Raw
+    sealed: list[str]
+
+
 class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     printright: str
     custodian: str
@@ -70,10 +79,12 @@ class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     sequence: int
     terms: _Terms
     manifest_digest: str
+    custody_digest: str
     nonce: str
     expires_at_s: int
     signature: str
     manifest: msgspec.Raw
+    custody: _Custody | None
     profile: dict[str, str] | None = None
 
 
@@ -105,10 +116,14 @@ def encode_request(signed: SignedRequest) -> bytes:
                 document=request.terms.document.hex(),
             ),
             manifest_digest=request.manifest.hex(),
+            custody_digest=request.custody.hex(),
             nonce=request.nonce.hex(),
             expires_at_s=request.expires_at_s,
             signature=signed.signature.hex(),
             manifest=msgspec.Raw(signed.manifest),
+            custody=None
+            if signed.custody is None
+            else _Custody(msgspec.Raw(signed.custody.record), [each.hex() for each in signed.custody.sealed]),
             profile=None if request.profile is None else request.profile.to_json(),
         )
     )
@@ -135,12 +150,18 @@ def decode_request(body: bytes) -> SignedRequest:
                     _unhex(terms.document, 32),
                 ),
                 manifest=Digest(_unhex(wire.manifest_digest, 32)),
+                custody=Digest(_unhex(wire.custody_digest, 32)),
                 nonce=_unhex(wire.nonce, 32),
                 expires_at_s=wire.expires_at_s,
                 profile=None if wire.profile is None else UnitProfile.from_json(wire.profile),
             ),
             signature=_unhex(wire.signature, 65),
             manifest=bytes(wire.manifest),
+            custody=None
+            if wire.custody is None
+            else ShownCustody(
+                bytes(wire.custody.record), tuple(_unhex(each, SEALED_SUBSHARE_SIZE) for each in wire.custody.sealed)
+            ),
         )
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise BadValue(f"not a {_FORMAT}: {str(error)[:200]}") from None

@@ -9,12 +9,13 @@ import aiohttp
 
 from printright.domain.ids import Address, Digest, LicenseId
 from printright.domain.license import License
-from printright.domain.words import TypedDomain
-from printright.errors import PackageRefused
-from printright.ledger.port import Signer
+from printright.errors import LedgerUnavailable, PackageRefused
+from printright.ledger.port import Ledger, Signer
+from printright.services.members import typed_domain
 from printright.services.release import ReleaseJob, collect_design_key
 from printright.units.journal import JobEntry
 from printright.units.profiles import UnitIdentity
+from printright.vault.custody_in_force import CustodyInForce, fetch_custody
 from printright.vault.keys import UnsealingKey
 from printright.vault.manifest import Manifest
 from printright.vault.package import GCODE, Package, UnlockedPackage, fetch_manifest, open_package
@@ -27,7 +28,7 @@ class DesignKeys:
     def __init__(
         self,
         *,
-        domain: TypedDomain,
+        ledger: Ledger,
         store: Store,
         custodians: Mapping[Address, str],
         unit_key: Signer,
@@ -35,7 +36,7 @@ class DesignKeys:
         identity: UnitIdentity,
         session: aiohttp.ClientSession,
     ) -> None:
-        self._domain, self._store, self._custodians = domain, store, custodians
+        self._ledger, self._store, self._custodians = ledger, store, custodians
         self._unit_key, self._unsealing_key, self._session = unit_key, unsealing_key, session
         self._identity = identity
         self._manifests: dict[LicenseId, Manifest] = {}
@@ -76,14 +77,21 @@ class DesignKeys:
         """
         return await self._identity.fault((await self._manifest(license)).minimum_firmware)
 
+    async def _custody(self, manifest: Manifest, license: License) -> CustodyInForce:
+        """Who holds the shares now, by the ledger's word; the record itself comes from the store."""
+        _, design = await self._ledger.call_final("design", license.content)
+        if design is None:
+            raise LedgerUnavailable("no block of the ledger is final yet")
+        return await fetch_custody(manifest, Digest(license.document.manifest), Digest(design.custody), self._store)
+
     async def unlock(self, entry: JobEntry, license: License) -> UnlockedPackage:
         """Get the design key for a running job and open the package; the whole file is checked before it is returned.
 
-        Raises ReleaseRefused, CustodianUnavailable, PackageRefused.
+        Raises ReleaseRefused, CustodianUnavailable, PackageRefused, LedgerUnavailable.
         """
         package = await self.fetch(license)
         profile = await self._identity.profile() if package.manifest.minimum_firmware else None
-        job = ReleaseJob(self._domain, entry.job, entry.sequence, license.terms, profile)
+        job = ReleaseJob(typed_domain(self._ledger), entry.job, entry.sequence, license.terms, profile)
         key = await collect_design_key(
             package.manifest,
             job,
@@ -91,6 +99,7 @@ class DesignKeys:
             unit_key=self._unit_key,
             unsealing_key=self._unsealing_key,
             session=self._session,
+            custody=await self._custody(package.manifest, license),
         )
         unlocked = package.unlock(key)
         try:

@@ -18,17 +18,17 @@ from typing import Any
 
 import msgspec
 import rfc8785
-from coincurve import PublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from printright.domain.firmware import ANY_FIRMWARE, MinimumFirmware
 from printright.domain.ids import Address, ContentId, Digest
-from printright.domain.words import address_bytes, checksum, hash_words, keccak
+from printright.domain.words import address_bytes, checksum, hash_words
 from printright.errors import BadValue, PackageRefused, WrongKey
 from printright.vault.committee import CustodianShare, Custody
 from printright.vault.keys.ledger_key import LedgerKey
 from printright.vault.sharing import Commitments
+from printright.vault.signing import signer, statement_digest
 
 FORMAT = "printright-package/2"
 DETAILS = "details"
@@ -37,9 +37,6 @@ WINDOWS = (DETAILS, FILE)
 MAX_MANIFEST_BYTES = 256 * 1024
 MAX_WINDOW_BYTES = 1 << 40
 _LABEL = FORMAT.encode() + b"\0"
-_SECP256K1_HALF = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
-_DOMAIN = hash_words(keccak(b"EIP712Domain(string name,string version)"), keccak(b"Printright package"), keccak(b"1"))
-_TYPE = keccak(b"PackageManifest(bytes32 sha256)")
 
 
 def file_commitment(salt: bytes, file_sha256: bytes) -> Digest:
@@ -163,7 +160,7 @@ class Manifest:
     @property
     def signing_digest(self) -> bytes:
         """What the owner signs: the EIP-712 digest over `digest`."""
-        return keccak(b"\x19\x01" + _DOMAIN + hash_words(_TYPE, self.digest))
+        return statement_digest("PackageManifest", self.digest)
 
     def window(self, name: str) -> Window:
         return self.windows[WINDOWS.index(name)]
@@ -179,17 +176,7 @@ class Manifest:
 
         Only the low-s form with v 27 or 28 passes (EIP-2), so that a manifest has one signature.
         """
-        signature = self.signature
-        if len(signature) != 65 or signature[64] not in (27, 28):
-            raise PackageRefused("the manifest's signature is not in the form we know", hint="65 bytes, v 27 or 28")
-        if int.from_bytes(signature[32:64], "big") > _SECP256K1_HALF:
-            raise PackageRefused("the manifest's signature is not in its low-s form")
-        recoverable = signature[:64] + bytes([signature[64] - 27])
-        try:
-            signer = PublicKey.from_signature_and_message(recoverable, self.signing_digest, hasher=None)
-        except Exception:  # libsecp256k1 raises bare Exception for r or s that is no signature
-            raise PackageRefused("the manifest's signature is no signature") from None
-        address = checksum(keccak(signer.format(compressed=False)[1:])[12:])
+        address = signer(self.signing_digest, self.signature, "the manifest")
         if address != self.owner:
             raise PackageRefused(
                 f"the manifest was not signed by its owner {self.owner}", hint="it was altered, or is somebody else's"

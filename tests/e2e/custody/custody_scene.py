@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +33,22 @@ from printright.domain.release import ShareRequest
 from printright.domain.words import EMPTY_32, TypedDomain, keccak
 from printright.ledger.evm import EvmLedger, deploy, open_ledger
 from printright.ledger.network import Network
+from printright.services.anchoring import AnchorSettings
 from printright.services.custodian import CustodianLimits
 from printright.services.custodian_http import CustodianSettings, custodian_server
 from printright.services.members import admit, enroll, request_enrolment
 from printright.services.release import Asking, ReleaseJob, collect_design_key
 from printright.services.release_log import Entry, entries, verify
 from printright.services.share_request import PATH, SignedRequest, encode_request
+from printright.vault.committee import AS_PUBLISHED
 from printright.vault.keys import LedgerKey, UnsealingKey
 from printright.vault.manifest import Manifest
 
 REGISTRAR, OWNER, OPERATOR = ledger_key("registrar"), ledger_key("owner"), ledger_key("operator")
 UNIT, OTHER_UNIT = ledger_key("unit"), ledger_key("other unit")
-CUSTODIANS = tuple(ledger_key(f"custodian {n}").address for n in range(1, 6))
+CUSTODIAN_KEYS = tuple(ledger_key(f"custodian {n}") for n in range(1, 6))
+CUSTODIANS = tuple(key.address for key in CUSTODIAN_KEYS)
+KEYS = dict(zip(CUSTODIANS, CUSTODIAN_KEYS, strict=True))
 QUICK = Asking(hedge_after_s=0.3, attempt_timeout_s=10.0, retry_after_s=0.05, patience_s=30.0)
 
 
@@ -85,7 +90,7 @@ def scene(folder: Path, *, threshold: int = 3, count: int = 5) -> Iterator[Scene
 
 
 async def _set_up(chain: Anvil, folder: Path, threshold: int, count: int) -> Scene:
-    chain.fund(REGISTRAR, OWNER, OPERATOR, UNIT, OTHER_UNIT)
+    chain.fund(REGISTRAR, OWNER, OPERATOR, UNIT, OTHER_UNIT, *CUSTODIAN_KEYS)
     network = await deploy(chain.url, REGISTRAR, REGISTRAR.address, name="custody", finality="single-node")
     unit_unsealing, other_unsealing = unsealing_key("unit"), unsealing_key("other unit")
     keys: dict[Address, UnsealingKey] = {each: unsealing_key(each) for each in CUSTODIANS[:count]}
@@ -102,6 +107,8 @@ async def _set_up(chain: Anvil, folder: Path, threshold: int, count: int) -> Sce
         point = unit_unsealing.public_key
         await admit(registrar, OWNER.address, Role.RIGHTS_HOLDER, point, EMPTY_32)
         await admit(registrar, OPERATOR.address, Role.MAKER, point, EMPTY_32)
+        for address, key in keys.items():
+            await admit(registrar, address, Role.CUSTODIAN, key.public_key, EMPTY_32)
         for unit, unsealing in ((UNIT, unit_unsealing), (OTHER_UNIT, other_unsealing)):
             profile = UnitProfile(os.urandom(32), "simulator", "model", "1.0", "1")
             request = await request_enrolment(
@@ -115,10 +122,9 @@ async def _set_up(chain: Anvil, folder: Path, threshold: int, count: int) -> Sce
 
 
 @asynccontextmanager
-async def sending(network: Network, key: LedgerKey, folder: Path) -> AsyncIterator[EvmLedger]:
-    async with open_ledger(
-        network, signer=key, journal=folder / f"{key.address}-{os.urandom(4).hex()}.sqlite"
-    ) as ledger:
+async def sending(network: Network, key: LedgerKey, folder: Path, journal: str = "") -> AsyncIterator[EvmLedger]:
+    journal = journal or f"{key.address}-{os.urandom(4).hex()}.sqlite"
+    async with open_ledger(network, signer=key, journal=folder / journal) as ledger:
         yield ledger
 
 
@@ -141,9 +147,18 @@ def settings(custodian: Address, folder: Path, **changes: object) -> CustodianSe
 
 @asynccontextmanager
 async def custodians(
-    scene: Scene, folder: Path, *, finality: str = "single-node", away: tuple[Address, ...] = (), **limits: float
+    scene: Scene,
+    folder: Path,
+    *,
+    finality: str = "single-node",
+    away: tuple[Address, ...] = (),
+    anchors: AnchorSettings | None = None,
+    **limits: float,
 ) -> AsyncIterator[dict[Address, str]]:
-    """Custodians on loopback, each with its own ledger client and log. Nobody answers for those `away`."""
+    """Custodians on loopback, each with its own ledger client and log. Nobody answers for those `away`.
+
+    With `anchors` they anchor their logs; the registrar may read them.
+    """
     network = dataclasses.replace(scene.network, finality=finality)
     urls: dict[Address, str] = {}
     async with AsyncExitStack() as stack:
@@ -154,7 +169,9 @@ async def custodians(
             ledger = await stack.enter_async_context(open_ledger(network))
             given = settings(address, folder)
             given = dataclasses.replace(given, limits=dataclasses.replace(given.limits, **limits))
-            port = await stack.enter_async_context(custodian_server(given, ledger, key))
+            given = dataclasses.replace(given, anchors=anchors or given.anchors, log_readers=(REGISTRAR.address,))
+            sender = None if anchors is None else partial(sending, network, KEYS[address], folder, f"{address}.sqlite")
+            port = await stack.enter_async_context(custodian_server(given, ledger, key, sender=sender))
             urls[address] = f"http://127.0.0.1:{port}"
         yield urls
 
@@ -192,6 +209,7 @@ def ask(
         sequence=sequence,
         terms=scene.terms,
         manifest=scene.manifest.digest,
+        custody=AS_PUBLISHED,
         nonce=os.urandom(32),
         expires_at_s=int(time.time()) + 60,
     )

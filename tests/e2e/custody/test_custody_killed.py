@@ -17,6 +17,7 @@ from custody_scene import CUSTODIANS, Scene, ask, logged, post, start_job
 
 from printright.domain.ids import Address
 from printright.domain.release import share_info
+from printright.vault.committee import AS_PUBLISHED
 from printright.vault.custody import open_share
 
 pytestmark = pytest.mark.needs("anvil")
@@ -55,7 +56,7 @@ async def test_killed_on_the_way_it_answers_again_with_the_same_share(
     with custodian(tmp_path, A, "never") as (url, _):
         status, second, _ = await post(url, ask(custody, A))
         assert (status, second["repeat"]) == (200, written)
-    info = share_info(custody.job_id(1), custody.manifest.digest, 1)
+    info = share_info(custody.job_id(1), custody.manifest.digest, AS_PUBLISHED, 1)
     expected = open_share(custody.manifest, custody.custodian_keys[A]).to_bytes()
     for answer in (first, second):
         if answer:

@@ -44,6 +44,7 @@ from printright.domain.words import EMPTY_32, TypedDomain, checksum, keccak
 from printright.errors import BadSettings, CustodianUnavailable, ReleaseRefused, WrongKey
 from printright.services.release import Asking, collect_design_key
 from printright.services.share_request import STATUS_PATH, SignedRequest, encode_request
+from printright.vault.committee import AS_PUBLISHED
 from printright.vault.custody import open_share
 from printright.vault.keys import LedgerKey, UnsealingKey
 from printright.vault.sealing import seal
@@ -81,7 +82,7 @@ async def test_asked_again_after_a_lost_answer_it_answers_again_and_marks_it(cus
         for _ in range(3):
             status, answer, _ = await post(urls[A], ask(custody, A))
             assert (status, answer["index"]) == (200, 1)
-            info = share_info(custody.job_id(1), custody.manifest.digest, 1)
+            info = share_info(custody.job_id(1), custody.manifest.digest, AS_PUBLISHED, 1)
             shares.add(custody.unit_unsealing.open(base64.b64decode(answer["sealed"]), info))
     assert shares == {open_share(custody.manifest, custody.custodian_keys[A]).to_bytes()}
     assert [entry.repeat for entry in logged(tmp_path, A)] == [False, True, True]
@@ -187,7 +188,7 @@ def http(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
 
 
 def sealed(custody: Scene, share: bytes, index: int, info_index: int | None = None) -> bytes:
-    info = share_info(custody.job_id(1), custody.manifest.digest, info_index or index)
+    info = share_info(custody.job_id(1), custody.manifest.digest, AS_PUBLISHED, info_index or index)
     text = base64.b64encode(seal(custody.unit_unsealing.public_key, share, info)).decode()
     return http(b'{"index":%d,"sealed":"%s","repeat":false}' % (index, text.encode()))
 

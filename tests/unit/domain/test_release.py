@@ -40,7 +40,7 @@ DOMAIN = TypedDomain(31337, account(1))
 CUSTODIAN, UNIT, OPERATOR, OWNER, STRANGER = (account(n) for n in range(2, 7))
 KEY, OTHER_KEY = b"\x04" + b"k" * 64, b"\x04" + b"o" * 64
 CONTENT = ContentId(keccak(b"content"))
-MANIFEST = Digest(keccak(b"manifest"))
+MANIFEST, CUSTODY = Digest(keccak(b"manifest")), Digest(keccak(b"custody record"))
 TERMS = Terms(CONTENT, Limits(NOW + 86_400, attested_only=True), bytes(32), keccak(b"document"))
 LICENSE = TERMS.license_id(OWNER, OPERATOR)
 JOB = job_id(DOMAIN, LICENSE, UNIT, 7)
@@ -59,6 +59,7 @@ FACTS = ReleaseFacts(
     key_digest=keccak(KEY),
     owner=OWNER,
     withdrawn=False,
+    custody=CUSTODY,
     license=LICENSE,
     job=JOB,
     sequence=7,
@@ -71,9 +72,15 @@ FACTS = ReleaseFacts(
 
 def good() -> dict[str, Any]:
     return {
+<<<<<<< HEAD
         "request": ShareRequest(CUSTODIAN, UNIT, KEY, JOB, 7, TERMS, MANIFEST, keccak(b"nonce"), NOW + 60, PROFILE),
         "signer": UNIT,
         "package": PackageClaims(MANIFEST, OWNER, CONTENT, LEAST),
+=======
+        "request": ShareRequest(CUSTODIAN, UNIT, KEY, JOB, 7, TERMS, MANIFEST, CUSTODY, keccak(b"nonce"), NOW + 60),
+        "signer": UNIT,
+        "package": PackageClaims(MANIFEST, OWNER, CONTENT, CUSTODY),
+>>>>>>> 1c27e51 (Anchor release logs on the ledger, which also names the custody in force)
         "view": LedgerView(DOMAIN, 100, FACTS, dataclasses.replace(FACTS, block=103)),
         "domain": DOMAIN,
         "custodian": CUSTODIAN,
@@ -110,6 +117,8 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "signed by the operator": ({**good(), "signer": OPERATOR}, "is not signed by"),
     "signed by nobody": ({**changed("request", unit=ZERO_ADDRESS), "signer": ZERO_ADDRESS}, "is not signed by"),
     "another manifest": (changed("package", manifest=Digest(keccak(b"x"))), "manifest shown"),
+    "another custody record": (changed("package", custody=Digest(keccak(b"x"))), "custody record shown"),
+    "no custody record shown": (changed("package", custody=Digest(bytes(32))), "custody record shown"),
     "a package of another design": (changed("package", content=OTHER_TERMS.content), "another design"),
     "terms for another design": (changed("request", terms=OTHER_TERMS), "another design"),
     "facts of another chain": (changed("view", domain=TypedDomain(1, DOMAIN.contract)), "another chain"),
@@ -151,7 +160,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 
 
 def test_the_good_combination_releases_to_the_units_key_alone() -> None:
-    assert decide(**good()) == Release(CUSTODIAN, UNIT, KEY, JOB, LICENSE, CONTENT, MANIFEST, 2, 100)
+    assert decide(**good()) == Release(CUSTODIAN, UNIT, KEY, JOB, LICENSE, CONTENT, MANIFEST, CUSTODY, 2, 100)
 
 
 def test_a_package_that_asks_for_no_firmware_asks_for_no_profile() -> None:
@@ -178,6 +187,12 @@ NOT_FINAL: dict[str, dict[str, Any]] = {
         "view", newest=dataclasses.replace(FACTS, block=103, sequence=6, running=False)
     ),
     "no final facts": changed("view", final=None),
+    "a later custody in force": ledger(custody=keccak(b"next custody record")),
+    "the manifest's own custody still in force": ledger(custody=bytes(32)),
+    "a custody that is not final yet": changed("view", final=dataclasses.replace(FACTS, custody=bytes(32))),
+    "a later custody that is not final yet": changed(
+        "view", newest=dataclasses.replace(FACTS, block=103, custody=keccak(b"next custody record"))
+    ),
     "a newest block behind the final one": changed("view", newest=dataclasses.replace(FACTS, block=99)),
 } | {
     f"{name}, in the final block": changed("view", final=case["view"].final)
@@ -188,7 +203,7 @@ NOT_FINAL: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", NOT_FINAL)
 def test_what_is_not_final_is_to_be_asked_again(name: str) -> None:
-    # Step 12 of `decide`, deleted, releases in every one of these.
+    # Step 13 of `decide`, and for custody step 12, deleted, releases in every one of these.
     with pytest.raises(SpendNotFinal):
         decide(**NOT_FINAL[name])
 
@@ -213,6 +228,7 @@ ANY_FACTS = st.builds(
     key_digest=DIGESTS,
     owner=ADDRESSES,
     withdrawn=st.booleans(),
+    custody=st.sampled_from([CUSTODY, bytes(32), MANIFEST]),
     license=st.sampled_from([LICENSE, LicenseId(bytes(32))]),
     job=st.sampled_from([JOB, JobId(bytes(32))]),
     sequence=st.sampled_from([0, 6, 7, 8]),
@@ -244,6 +260,7 @@ def all_good(facts: ReleaseFacts, owner: Address, now_s: int) -> bool:
         and bool(facts.operator_roles & Role.MAKER)
         and facts.owner == owner != ZERO_ADDRESS
         and not facts.withdrawn
+        and facts.custody == CUSTODY
         and facts.running
         and facts.quantity > 0
         and facts.sequence == 7
@@ -282,7 +299,11 @@ def test_nothing_but_all_good_facts_releases(
         and all_good(final, owner, now_s)
         and all_good(newest, owner, now_s)
     )
+<<<<<<< HEAD
     package = PackageClaims(MANIFEST, owner, CONTENT, LEAST)
+=======
+    package = PackageClaims(MANIFEST, owner, CONTENT, CUSTODY)
+>>>>>>> 1c27e51 (Anchor release logs on the ledger, which also names the custody in force)
     view = LedgerView(domain, final_block, final, newest)
     try:
         decide(request, signer, package, view, DOMAIN, CUSTODIAN, now_s)
@@ -331,23 +352,25 @@ def test_every_field_changes_what_is_signed() -> None:
             {"unit_key": OTHER_KEY},
             {"job": JobId(bytes(32))},
             {"manifest": Digest(bytes(32))},
+            {"custody": Digest(bytes(32))},
             {"nonce": bytes(32)},
             {"expires_at_s": NOW + 61},
         )
     ]
     digests = {each.digest(DOMAIN) for each in (request, *variants)}
     digests |= {request.digest(TypedDomain(1, DOMAIN.contract)), request.digest(TypedDomain(31337, STRANGER))}
-    assert len(digests) == 10
+    assert len(digests) == 11
 
 
-def test_a_released_share_is_bound_to_job_manifest_and_number() -> None:
+def test_a_released_share_is_bound_to_job_manifest_custody_and_number() -> None:
     infos = {
-        share_info(JOB, MANIFEST, 1),
-        share_info(JOB, MANIFEST, 2),
-        share_info(JobId(bytes(32)), MANIFEST, 1),
-        share_info(JOB, Digest(bytes(32)), 1),
+        share_info(JOB, MANIFEST, CUSTODY, 1),
+        share_info(JOB, MANIFEST, CUSTODY, 2),
+        share_info(JobId(bytes(32)), MANIFEST, CUSTODY, 1),
+        share_info(JOB, Digest(bytes(32)), CUSTODY, 1),
+        share_info(JOB, MANIFEST, Digest(bytes(32)), 1),
     }
-    assert len(infos) == 4
+    assert len(infos) == 5
 
 
 @pytest.mark.parametrize(
@@ -355,6 +378,7 @@ def test_a_released_share_is_bound_to_job_manifest_and_number() -> None:
     [
         {"job": JobId(b"short")},
         {"manifest": Digest(b"")},
+        {"custody": Digest(b"")},
         {"nonce": b"1"},
         {"unit_key": b"\x04" + b"k" * 63},
         {"unit_key": b"\x02" + b"k" * 64},

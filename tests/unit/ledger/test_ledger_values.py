@@ -128,7 +128,7 @@ def test_nothing_is_final_where_the_chain_does_not_look_like_its_policy() -> Non
 
 def test_every_reason_of_the_contracts_has_its_error_and_no_other_does() -> None:
     source = "".join(path.read_text() for path in sorted((ROOT / "contracts").glob("**/*.vy")))
-    reasons = set(re.findall(r'"((?:registry|designs|licenses|jobs|parts): [^"]+)"', source))
+    reasons = set(re.findall(r'"((?:registry|designs|licenses|jobs|parts|anchors): [^"]+)"', source))
     known = {reason for reason in refusals.REFUSALS if reason != refusals.OUT_OF_GAS}
     assert known == reasons
     # No assertion is without a reason.

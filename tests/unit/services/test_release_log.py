@@ -30,7 +30,16 @@ def release(number: int) -> Release:
     job = JobId(keccak(number.to_bytes(8, "big")))
     some = keccak(b"some")
     return Release(
-        CUSTODIAN, UNIT, b"\x04" + bytes(64), job, LicenseId(some), ContentId(some), Digest(some), 1, 100 + number
+        CUSTODIAN,
+        UNIT,
+        b"\x04" + bytes(64),
+        job,
+        LicenseId(some),
+        ContentId(some),
+        Digest(some),
+        Digest(bytes(32)),
+        1,
+        100 + number,
     )
 
 

@@ -28,6 +28,7 @@ from printright.services.share_request import (
     encode_request,
     encode_share,
 )
+from printright.vault.custody_in_force import ShownCustody
 
 WORDS = st.binary(min_size=32, max_size=32)
 ADDRESSES = st.binary(min_size=20, max_size=20).map(checksum)
@@ -47,15 +48,25 @@ REQUESTS = st.builds(
     sequence=st.integers(1, 2**24 - 1),
     terms=TERMS,
     manifest=WORDS.map(Digest),
+    custody=WORDS.map(Digest),
     nonce=WORDS,
     expires_at_s=st.integers(1, 2**63),
     profile=st.none() | st.builds(UnitProfile, WORDS, st.text(), st.text(), st.text(), st.text(), st.text(max_size=9)),
 )
 
 
-@given(REQUESTS, st.binary(min_size=65, max_size=65), st.dictionaries(st.text(), st.integers(0, 9)))
-def test_a_request_arrives_as_it_was_sent(request: ShareRequest, signature: bytes, manifest: dict[str, int]) -> None:
-    signed = SignedRequest(request, signature, msgspec.json.encode(manifest))
+SHOWN = st.builds(
+    ShownCustody,
+    st.dictionaries(st.text(), st.integers(0, 9)).map(msgspec.json.encode),
+    st.lists(st.binary(min_size=113, max_size=113), max_size=3).map(tuple),
+)
+
+
+@given(REQUESTS, st.binary(min_size=65, max_size=65), st.dictionaries(st.text(), st.integers(0, 9)), st.none() | SHOWN)
+def test_a_request_arrives_as_it_was_sent(
+    request: ShareRequest, signature: bytes, manifest: dict[str, int], shown: ShownCustody | None
+) -> None:
+    signed = SignedRequest(request, signature, msgspec.json.encode(manifest), shown)
     assert decode_request(encode_request(signed)) == signed
 
 
