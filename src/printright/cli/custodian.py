@@ -1,4 +1,4 @@
-"""printright custodian: serve, log."""
+"""printright custodian: serve, log; the commands that hand a key on are in `resharing`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from pathlib import Path
 
 import click
 
+from printright.cli import resharing
 from printright.cli.home import Home
 from printright.cli.output import noun, result, verb
 
 app = noun("Keep a share of design keys and release it by the ledger's word.")
+resharing.register(app)
 
 
 @verb(app)

@@ -53,7 +53,7 @@ def publishing(function: Any) -> Any:
     return function
 
 
-def _custodians(home: Home, cards: tuple[Path, ...]) -> list[Custodian]:
+def custodians_of(home: Home, cards: tuple[Path, ...]) -> list[Custodian]:
     from printright.vault.committee import Custodian
 
     paths = cards or (home.folder / "member.json",)
@@ -125,7 +125,7 @@ async def _publish(
                 ),
                 title=title,
                 owner_key=owner_key,
-                custodians=_custodians(home, cards),
+                custodians=custodians_of(home, cards),
                 threshold=threshold,
                 parts_per_run=parts_per_run,
                 previous=previous,

@@ -264,10 +264,11 @@ class Home:
         return self._unsealing_key
 
     def former_keys(self) -> list[UnsealingKey]:
-        """The custodian's former unsealing keys, under the same password."""
+        """The custodian's former unsealing keys, under the same password or PIN."""
         from printright.vault.keys import open_unsealing_key
 
-        return [open_unsealing_key(self._uri(uri), self.password) for uri in self.settings().custodian.former_keys]
+        uris = [self._uri(uri) for uri in self.settings().custodian.former_keys]
+        return [open_unsealing_key(uri, self._secret(uri)) for uri in uris]
 
     def store(self) -> Store:
         """The local store, backed by the upstream ones."""

@@ -21,7 +21,7 @@ import rfc8785
 
 from printright.domain.ids import Address, Digest
 from printright.errors import BadValue, NotMine, PackageRefused
-from printright.vault.committee import Committee, Custodian, check_committee
+from printright.vault.committee import MAX_CUSTODIANS, Committee, Custodian, check_committee
 from printright.vault.keys.ledger_key import LedgerKey
 from printright.vault.sealing import OVERHEAD
 from printright.vault.sharing import SECRET_SIZE, Commitments
@@ -96,7 +96,7 @@ class Contribution:
     signature: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
-        if len(self.order) != 32 or not 1 <= self.dealer <= 255:
+        if len(self.order) != 32 or not 1 <= self.dealer <= MAX_CUSTODIANS:
             raise BadValue("a contribution is to an order, by a custodian from number 1")
         if any(len(each) != SEALED_SUBSHARE_SIZE for each in self.sealed):
             raise BadValue(f"sealed shares of shares have {SEALED_SUBSHARE_SIZE} bytes each")
@@ -159,7 +159,7 @@ class CustodyRecord:
 
     def __post_init__(self) -> None:
         numbers = [number for number, _ in self.dealers]
-        if numbers != sorted(set(numbers)) or not numbers:
+        if not numbers or numbers != sorted(set(numbers)) or numbers[0] < 1 or numbers[-1] > MAX_CUSTODIANS:
             raise BadValue("a record names its contributions once each, in the order of their dealers")
         if self.commitments.threshold != self.order.threshold:
             raise BadValue("a record's commitments are those of the threshold ordered")

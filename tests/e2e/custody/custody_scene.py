@@ -41,6 +41,7 @@ from printright.services.release import Asking, ReleaseJob, collect_design_key
 from printright.services.release_log import Entry, entries, verify
 from printright.services.share_request import PATH, SignedRequest, encode_request
 from printright.vault.committee import AS_PUBLISHED
+from printright.vault.custody_in_force import CustodyInForce
 from printright.vault.keys import LedgerKey, UnsealingKey
 from printright.vault.manifest import Manifest
 
@@ -183,6 +184,7 @@ async def collect(
     job: ReleaseJob | None = None,
     unit: LedgerKey = UNIT,
     asking: Asking = QUICK,
+    custody: CustodyInForce | None = None,
 ) -> bytes:
     """Ask as the unit does."""
     async with aiohttp.ClientSession() as session:
@@ -194,6 +196,7 @@ async def collect(
             unsealing_key=scene.unit_unsealing if unit is UNIT else scene.other_unsealing,
             session=session,
             asking=asking,
+            custody=custody,
         )
 
 

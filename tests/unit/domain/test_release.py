@@ -72,15 +72,11 @@ FACTS = ReleaseFacts(
 
 def good() -> dict[str, Any]:
     return {
-<<<<<<< HEAD
-        "request": ShareRequest(CUSTODIAN, UNIT, KEY, JOB, 7, TERMS, MANIFEST, keccak(b"nonce"), NOW + 60, PROFILE),
+        "request": ShareRequest(
+            CUSTODIAN, UNIT, KEY, JOB, 7, TERMS, MANIFEST, CUSTODY, keccak(b"nonce"), NOW + 60, PROFILE
+        ),
         "signer": UNIT,
-        "package": PackageClaims(MANIFEST, OWNER, CONTENT, LEAST),
-=======
-        "request": ShareRequest(CUSTODIAN, UNIT, KEY, JOB, 7, TERMS, MANIFEST, CUSTODY, keccak(b"nonce"), NOW + 60),
-        "signer": UNIT,
-        "package": PackageClaims(MANIFEST, OWNER, CONTENT, CUSTODY),
->>>>>>> 1c27e51 (Anchor release logs on the ledger, which also names the custody in force)
+        "package": PackageClaims(MANIFEST, OWNER, CONTENT, CUSTODY, LEAST),
         "view": LedgerView(DOMAIN, 100, FACTS, dataclasses.replace(FACTS, block=103)),
         "domain": DOMAIN,
         "custodian": CUSTODIAN,
@@ -164,7 +160,7 @@ def test_the_good_combination_releases_to_the_units_key_alone() -> None:
 
 
 def test_a_package_that_asks_for_no_firmware_asks_for_no_profile() -> None:
-    case = {**changed("request", profile=None), "package": PackageClaims(MANIFEST, OWNER, CONTENT)}
+    case = {**changed("request", profile=None), "package": PackageClaims(MANIFEST, OWNER, CONTENT, CUSTODY)}
     case["view"] = ledger(profile=None)["view"]
     assert decide(**case) == decide(**good())
 
@@ -299,11 +295,7 @@ def test_nothing_but_all_good_facts_releases(
         and all_good(final, owner, now_s)
         and all_good(newest, owner, now_s)
     )
-<<<<<<< HEAD
-    package = PackageClaims(MANIFEST, owner, CONTENT, LEAST)
-=======
-    package = PackageClaims(MANIFEST, owner, CONTENT, CUSTODY)
->>>>>>> 1c27e51 (Anchor release logs on the ledger, which also names the custody in force)
+    package = PackageClaims(MANIFEST, owner, CONTENT, CUSTODY, LEAST)
     view = LedgerView(domain, final_block, final, newest)
     try:
         decide(request, signer, package, view, DOMAIN, CUSTODIAN, now_s)
@@ -330,7 +322,7 @@ def test_attestation_counts_only_where_the_terms_ask_for_it() -> None:
     case = ledger(attested=False)
     terms = dataclasses.replace(TERMS, limits=Limits(NOW + 86_400))
     case["request"] = dataclasses.replace(case["request"], terms=terms)
-    case["package"] = PackageClaims(MANIFEST, OWNER, CONTENT)
+    case["package"] = PackageClaims(MANIFEST, OWNER, CONTENT, CUSTODY)
     assert decide(**case).unit == UNIT
 
 

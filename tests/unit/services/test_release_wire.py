@@ -81,7 +81,7 @@ def test_a_request_arrives_as_it_was_sent(
 def test_a_profile_that_is_none_is_refused(profile: bytes) -> None:
     words, address = b"w" * 32, checksum(b"a" * 20)
     terms = Terms(ContentId(words), Limits(1, 1, False, False), words, words)
-    request = ShareRequest(address, address, b"\4" * 65, JobId(words), 1, terms, Digest(words), words, 1)
+    request = ShareRequest(address, address, b"\4" * 65, JobId(words), 1, terms, Digest(words), Digest(words), words, 1)
     body = encode_request(SignedRequest(request, b"s" * 65, b"{}"))
     assert decode_request(body).request.profile is None
     with pytest.raises(BadValue):
