@@ -19,6 +19,8 @@ __plugin_pythoncompat__ = ">=3.9,<4"
 __plugin_license__ = "AGPL-3.0-or-later"
 __plugin_privacypolicy__ = "It talks to the agent beside the printer, and to nobody else."
 
+TAB_IS_FOR = "visible: loginState.hasPermissionKo(access.permissions.PLUGIN_PRINTRIGHT_PRINT)"
+
 
 class PrintrightPlugin(
     octoprint.plugin.StartupPlugin,
@@ -82,7 +84,7 @@ class PrintrightPlugin(
 
     def get_template_configs(self):
         return [
-            {"type": "tab", "name": "Licensed jobs", "custom_bindings": True},
+            {"type": "tab", "name": "Licensed jobs", "custom_bindings": True, "data_bind": TAB_IS_FOR},
             {"type": "settings", "name": "Licensed jobs", "custom_bindings": False},
         ]
 

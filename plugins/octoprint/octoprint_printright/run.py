@@ -32,7 +32,7 @@ class Run:
         self.resends_before = 0
         self.ended = self.reason = self.error_reason = ""
         self.canceled_by = ""
-        self.halted = self.canceling = self.finishing = self.resume_wanted = False
+        self.halted = self.canceling = self.finishing = self.resume_wanted = self.virtual = False
         self.cool_down = ()
         self.over = threading.Event()
         """Set when OctoPrint is free again and nothing of the run is left in it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -140,6 +141,8 @@ class OctoPrint:
             "devel": {"virtualPrinter": {"enabled": True}},
         }
         config["plugins"] = {**QUIET["plugins"], "printright": settings, "virtual_printer": {"enabled": True}}
+        (self.base / "plugins").mkdir()
+        shutil.copy(Path(__file__).with_name("show_routes.py"), self.base / "plugins")
         (self.base / "config.yaml").write_text(json.dumps(config))
         self._environment = {**os.environ, "PYTHONPATH": str(site)}
         self._command = [str(program("octoprint")), "--basedir", str(self.base)]
