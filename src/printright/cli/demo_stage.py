@@ -51,10 +51,11 @@ class Stage:
         member_card(home, name)
         return home
 
-    def unit(self, name: str, *, port: str, store: str, custodians: dict[str, str]) -> Home:
+    def unit(self, name: str, *, port: str, store: str, custodians: dict[str, str], driver: str = "marlin") -> Home:
         """A new unit's folder with keys."""
         urls = "\n".join(f"{json.dumps(address)} = {json.dumps(url)}" for address, url in custodians.items())
-        settings = f'[unit]\nport = "{port}"\nclears_bed_itself = true\n[store]\nupstream = ["{store}"]\n'
+        settings = f'[unit]\ndriver = "{driver}"\nport = "{port}"\nclears_bed_itself = true\n'
+        settings += f'[store]\nupstream = ["{store}"]\n'
         return self._home(name, settings + f"[custodians]\n{urls}\n")
 
     def _home(self, name: str, extra: str) -> Home:

@@ -33,10 +33,12 @@ QUIET = {
         "ipCheck": {"enabled": False},
         "seenWizards": {"corewizard": 4, "backup": None, "tracking": None, "errortracking": None},
     },
-    # They ask the network; everything else that is bundled is on.
+    # They ask the network, or cover the page; everything else that is bundled is on.
     "plugins": {
-        "_disabled": ["announcements", "softwareupdate", "tracking", "discovery", "pi_support", "firmware_check"],
-        "achievements": {"enabled": False},
+        "_disabled": [
+            *("announcements", "softwareupdate", "tracking", "discovery", "pi_support", "firmware_check"),
+            "achievements",
+        ]
     },
 }
 
@@ -150,8 +152,8 @@ class OctoPrint:
         users: dict[str, Any] = {"_version": 2}
         for name, roles, groups, permissions in (
             ("admin", ["user", "admin"], ["admins"], []),
-            ("operator", ["user"], [], ["PLUGIN_PRINTRIGHT_PRINT"]),
-            ("user", ["user"], [], []),
+            ("operator", ["user"], ["users"], ["PLUGIN_PRINTRIGHT_PRINT"]),
+            ("user", ["user"], ["users"], []),
         ):
             users[name] = {"active": True, "apikey": None, "groups": groups, "password": HASH, "roles": roles}
             users[name] |= {"permissions": permissions, "settings": {}}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from math import inf
@@ -13,8 +16,9 @@ import pytest
 
 from e2e.octoprint.conftest import gcode
 from e2e.octoprint.job_scene import ESTIMATE, Shop, shop, wait_for
-from e2e.octoprint.octoprint_server import ROOT, Client, OctoPrint
+from e2e.octoprint.octoprint_server import PASSWORD, ROOT, Client, OctoPrint
 from printright.units.drivers.simulator import FirmwareSettings, Simulator
+from programs import program
 
 pytestmark = pytest.mark.needs("octoprint")
 PLUGIN = "/plugin/printright"
@@ -162,3 +166,39 @@ def test_an_agent_killed_in_mid_print_counts_a_failed_run(place: Shop, operator:
     operator.post(f"{PLUGIN}/say", {"word": "finish", "failed": []})
     assert ended(operator, job)["outcomes"] == ["failed"]
     assert place.counters(license).available == 2
+
+
+@pytest.mark.needs("chromium")
+@pytest.mark.needs("playwright")
+def test_an_operator_prints_in_a_browser(place: Shop, octoprint: OctoPrint, tmp_path: Path) -> None:
+    """Chromium, as somebody uses it. Pictures stay in PRINTRIGHT_PICTURES where that names a folder."""
+    hostile = "<img src=x onerror=window.hacked=1><script>window.hacked=2</script>"
+    place.license("browser", copies=5, allowance=1, price="4.50 EUR", estimate=ESTIMATE)
+    pictures = os.environ.get("PRINTRIGHT_PICTURES")
+    if not pictures:
+        # It would not look well in the documentation.
+        place.license("hostile", copies=1, title=hostile, material=hostile, price=hostile)
+    folder = pictures or str(tmp_path)
+    url = f"http://127.0.0.1:{octoprint.port}/"
+    chromium, playwright = program("chromium"), program("playwright")
+    assert chromium is not None
+    assert playwright is not None
+    steps = Path(__file__).with_name("browser_steps.py")
+    ran = subprocess.run(
+        [Path(playwright).with_name("python"), steps, chromium, url, "operator", PASSWORD, folder],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    saw = json.loads(ran.stdout)
+    assert saw["errors"] == []
+    assert saw["hacked"] == ""
+    assert hostile in saw["titles"] or pictures
+    assert not saw["settings_shown"]
+    assert saw["paused"]
+    assert "(licensed line)" in saw["terminal"]
+    assert saw["result"] == "2 good, 0 failed"
+    assert len(saw["serials"]) == 2
+    assert all(serial.startswith("PR-") for serial in saw["serials"])

@@ -32,7 +32,8 @@ $(function () {
         const failed = data.outcomes.filter(o => o === "failed").length;
         const asksForBed = waiting && /bed/.test(data.note) && !failed;
         return {
-            job: data.job, title: data.title, note: data.note, paused: machine === "paused",
+            job: data.job, title: data.title, note: data.note.charAt(0).toUpperCase() + data.note.slice(1), said: data.note,
+            paused: machine === "paused",
             stage: data.stage === "printing" && machine === "paused" ? "paused" : WORDS[data.stage] || data.stage,
             stageCss: waiting ? "label-warning" : data.stage === "refused" ? "label-important" : "label-info",
             percent: Math.round(data.fraction * 1000) / 10 + "%",
@@ -98,7 +99,7 @@ $(function () {
                 if (now !== last) {
                     last = now;
                     const waits = status.job && self.job() && status.job.stage === "waiting" &&
-                        self.job().job === status.job.job && self.job().note === status.job.note;
+                        self.job().job === status.job.job && self.job().said === status.job.note;
                     if (!waits) { self.job(status.job ? jobOf(status.job, status.machine) : null); }
                 }
                 if (open && (!status.job || status.job.job !== open)) { ended(open); }

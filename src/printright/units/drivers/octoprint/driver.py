@@ -62,7 +62,7 @@ class _Run:
 class OctoPrintDriver(Driver):
     """The printer of the OctoPrint whose Printright plugin listens at `path`.
 
-    It keeps dialing, so that OctoPrint may start later than the agent and be restarted. OctoPrint's own scripts run
+    Once connected it keeps dialing, so that OctoPrint may be restarted. OctoPrint's own scripts run
     before, while and after a print; canceling here also switches heaters and fan off and moves the head away.
     """
 
