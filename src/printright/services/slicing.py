@@ -34,6 +34,9 @@ _NOZZLES = ("nozzle_diameter", "extruder_train.0.nozzle.diameter")
 _LAYERS = ("layer_height", "layer height")
 _MATERIALS = ("filament_type",)
 _LENGTHS = ("filament used [mm]",)
+_ELAPSED = "time_elapsed"
+# CuraEngine writes its header before it knows the time; Cura fills it in later, other callers leave it.
+_CURA_UNKNOWN = "6666"
 _SAID = {*_TIMES, *_WEIGHTS, *_NOZZLES, *_LAYERS, *_MATERIALS, *_LENGTHS}
 
 
@@ -53,7 +56,7 @@ def estimate_of(said: Mapping[str, str], thumbnails: Iterable[bytes] = ()) -> Pr
     fields = {
         "material": ", ".join(dict.fromkeys(_chosen(_first(said, _MATERIALS), ";", used))),
         "nozzle_mm": _only(_chosen(_first(said, _NOZZLES), ",", used)),
-        "time_s": _time_s(_first(said, _TIMES)),
+        "time_s": _time_s(_first(said, (*_TIMES, _ELAPSED))),
         "filament_g": _sum(_first(said, _WEIGHTS)),
         "layer_height_mm": _number(_first(said, _LAYERS)),
         "thumbnail_png": pictures[-1] if pictures else b"",
@@ -100,8 +103,12 @@ def _read_comments(text: bytes, said: dict[str, str], thumbnails: list[bytes]) -
             picture = []
         elif pair := _PAIR(comment):
             name = pair[1].decode("ascii").lower()
-            if name in _SAID:
-                said.setdefault(name, pair[2].decode("utf-8", "replace"))
+            value = pair[2].decode("utf-8", "replace")
+            if name == _ELAPSED:
+                # Behind each layer: the last one is the whole.
+                said[name] = value
+            elif name in _SAID and (name, value) != ("time", _CURA_UNKNOWN):
+                said.setdefault(name, value)
 
 
 def _decoded(lines: list[bytes]) -> bytes:

@@ -129,6 +129,10 @@ def test_no_line_of_a_sliced_file_is_refused(name: str, tmp_path: Path) -> None:
     file = slice_part(tmp_path, PROFILES[name])
     report = Guard(PROFILE).check_file([file])
     assert report.ok, report.findings
+    # Runs of lines at once, as at a machine, and each line by itself: the same commands.
+    fed, single = Guard(PROFILE), Guard(PROFILE)
+    commands = fed.feed(file) + fed.finish()
+    assert commands == [command for line in file.splitlines() if (command := single.check(line)) is not None]
     assert report.commands["G1"] > 1000
     assert report.filament_mm > 100
 

@@ -52,8 +52,13 @@ SAID = {
         PrintEstimate(material="PLA", nozzle_mm=0.4, time_s=1089, filament_g=4.19, layer_height_mm=0.2),
     ),
     "cura-marlin": (
-        b";FLAVOR:Marlin\r\n;TIME:6666\r\n;Filament used: 1.23456m\r\n;Layer height: 0.15\r\n;MINX:1\r\n",
-        PrintEstimate(time_s=6666, layer_height_mm=0.15),
+        b";FLAVOR:Marlin\r\n;TIME:6667\r\n;Filament used: 1.23456m\r\n;Layer height: 0.15\r\n;TIME_ELAPSED:9.5\r\n",
+        PrintEstimate(time_s=6667, layer_height_mm=0.15),
+    ),
+    "curaengine-by-itself": (
+        b";FLAVOR:Marlin\n;TIME:6666\n;Filament used: 0m\n;Layer height: 0.1\n;LAYER:0\n;TIME_ELAPSED:9.5\n;LAYER:1\n"
+        b";TIME_ELAPSED:1322.741\nM104 S0\n;End of Gcode\n",
+        PrintEstimate(time_s=1323, layer_height_mm=0.1),
     ),
     "cura-griffin": (
         b";START_OF_HEADER\n;HEADER_VERSION:0.1\n;FLAVOR:Griffin\n;EXTRUDER_TRAIN.0.NOZZLE.DIAMETER:0.4\n"

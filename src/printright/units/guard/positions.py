@@ -124,7 +124,7 @@ class Positions:
 
     def arc(self, clockwise: bool, values: dict[str, float]) -> None:
         """G2 and G3: the whole arc must stay inside, not only its end. Raises OutOfBounds; nothing has changed then."""
-        before = list(self.xyz), self._drift, self._e, self.moved
+        before = list(self.xyz), self._drift, self.e, self.moved
         try:
             self._arc(clockwise, values)
         except OutOfBounds:
