@@ -71,7 +71,7 @@ def test_what_passed_passes_again_unchanged(file: list[bytes]) -> None:
 
 moves = st.tuples(
     st.sampled_from(["G1", "G0"]),
-    st.sampled_from(["", " F1200", " F7.5"]),
+    st.sampled_from(["", "", " F1200", " F7.5", " Z1.5", " Z-1", " Z300"]),
     *(
         st.one_of(st.just(""), st.floats(-10, 260).map(lambda value, axis=axis: f" {axis}{value:.3f}"))  # type: ignore[misc]
         for axis in "XYZ"
@@ -82,7 +82,9 @@ moves = st.tuples(
         st.floats(90, 110).map(lambda value: f" E{value:.2f}"),
         st.floats(990, 1210).map(lambda value: f" E{value:.1f}"),
     ),
-    st.sampled_from(["", "", "", " F900", ";TYPE:Skin", " ; X9999 E9", "\t;", " "]),
+    st.sampled_from(
+        ["", "", "", " F900", " F7800.00000", " F9.123456", " Z1", ";TYPE:Skin", " ; X9999 E9", "\t;", " "]
+    ),
 ).map(lambda parts: "".join(parts).encode())
 
 

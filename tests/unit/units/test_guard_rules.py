@@ -135,6 +135,15 @@ def test_lines_that_passed_once_are_counted_each_time(guard: Guard) -> None:
     assert guard.feed(b"M106 S100 ; fan\n") == [b"M106 S100"]
 
 
+def test_the_longest_line_of_a_run_is_not_too_long() -> None:
+    # Red with one more digit for any number in `moves.py`.
+    largest = replace(PROFILE, build_volume_mm=(9990.0, 9990.0, 9990.0), origin_mm=(-5000.0, 0.0), extrude_max_mm=9999)
+    axes = b" X-4999.1234 Y9994.1234 Z9994.1234"
+    line = b"G1 F123456.12%b E-9998.12345 F123456.12345" % axes
+    assert 70 < len(line) <= 80
+    assert Guard(largest).feed((b"G1 X1 Y1 E1\nG92 E0\nM83\n" + line + b"\n") * 2)[-1] == line
+
+
 @pytest.mark.parametrize("extrude_max_mm", [0.5, 1.0, 2.0, 19.0, 20.0, 150.0, 200.0, 2000.0])
 @pytest.mark.parametrize("start", [b"M82\nG92 E0\n", b"M83\n", b"M82\nG92 E1234.5\n"])
 def test_the_most_filament_in_a_move_is_that_of_the_profile(extrude_max_mm: float, start: bytes) -> None:

@@ -19,6 +19,7 @@ NUMBER = rb"-?(?:[0-9]{1,6}(?:\.[0-9]{0,6})?|\.[0-9]{1,6})"
 # Possessive throughout: a line either is a plain move or is looked at by itself, there is nothing to try again. With
 # these many digits no line can be longer than the gate's 80 bytes.
 _FEED = r"(?: F[0-9]{1,6}+(?:\.[0-9]{0,2}+)?+)?+"
+_FEED_LAST = r"(?: F[0-9]{1,6}+(?:\.[0-9]{0,5}+)?+)?+"
 _COMMENT = r"[ \t]*+;[^\n]*+"
 
 
@@ -69,7 +70,9 @@ class Runs:
 
     def _line(self, extruder: str) -> str:
         x, y, z = self._axes
-        return rf"G[01]{_FEED}(?:{x})?+(?:{y})?+(?:{z})?+{extruder}{_FEED}(?:{_COMMENT})?+\n"
+        # Z comes first where a spiral rises all the time.
+        axes = rf"(?:{z}(?:{x})?+(?:{y})?+|(?:{x})?+(?:{y})?+(?:{z})?+)"
+        return rf"G[01]{_FEED}{axes}{extruder}{_FEED_LAST}(?:{_COMMENT})?+\n"
 
     def _lines(self, extruder: str) -> str:
         # What nearly all lines are comes first.
