@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import pickle
@@ -14,9 +15,12 @@ from typing import Any
 
 import pkcs11
 import pytest
+from click.testing import CliRunner
 from pkcs11 import ObjectClass
-from token_scene import find, never, opened, session_of
+from token_scene import find, forget_sessions, never, opened, session_of
 
+from printright.cli.home import Home
+from printright.cli.main import cli
 from printright.domain.words import keccak
 from printright.errors import BadSettings, TokenUnavailable, WrongKey
 from printright.vault.keys import open_ledger_key
@@ -237,3 +241,43 @@ def test_nothing_shows_the_pin(place: TokenUri, keys: tuple[str, str], caplog: p
     assert PIN not in caplog.text
     assert PIN not in str(keys)
     assert PIN not in os.environ.values()
+
+
+def test_a_person_is_asked_once(hsm: SoftHsm, keys: tuple[str, str], tmp_path: Path) -> None:
+    """By the command line: one login for both keys of a token; and one key in a token, the other in a file."""
+    hsm.token("fresh")
+    place = "pkcs11:token=fresh?module-name=softhsm2"
+    done = CliRunner().invoke(cli, ["key", "create", place, "--json"], input=PIN + "\n")
+    assert done.exit_code == 0, done.output
+    made = json.loads(done.stdout)
+    forget_sessions()
+    shown = CliRunner().invoke(cli, ["key", "show", made["unsealing"], "--json"], input=PIN + "\n")
+    assert json.loads(shown.stdout)["key"] == made["key"]
+
+    forget_sessions()
+    both = ("--ledger-key", made["ledger"], "--unsealing-key", made["unsealing"])
+    home = ("--home", str(tmp_path / "both"), "--json")
+    done = CliRunner().invoke(cli, ["member", "create", "--name", "Both", *both, *home], input=PIN + "\n")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["address"] == made["address"]
+    assert not (tmp_path / "both" / "keys").exists()
+
+    password = tmp_path / "password"
+    password.write_text("of the keystore")
+    mixed = ("--unsealing-key", made["unsealing"], "--password-file", str(password))
+    home = ("--home", str(tmp_path / "mixed"), "--json")
+    done = CliRunner().invoke(cli, ["member", "create", "--name", "Mixed", *mixed, *home], input=PIN + "\n")
+    assert done.exit_code == 0, done.output
+    card = json.loads(done.stdout)
+    assert card["key"] == made["key"]
+    assert card["address"] != made["address"]
+    found = Home(tmp_path / "mixed")
+    assert found.ledger_key().address == card["address"]
+    assert [path.name for path in (tmp_path / "mixed" / "keys").iterdir()] == ["ledger.json"]
+
+    # A key that does not open leaves no half-made folder.
+    wrong = ("--ledger-key", made["ledger"].replace("object=", "object=not-"))
+    home = ("--home", str(tmp_path / "none"), "--json")
+    done = CliRunner().invoke(cli, ["member", "create", "--name", "None", *wrong, *home], input=PIN + "\n")
+    assert done.exit_code == 2
+    assert not (tmp_path / "none").exists()
