@@ -20,8 +20,8 @@ app = noun("Create, enroll, attest and run the agent of a machine.")
 
 
 @verb(app)
-@click.option("--port", required=True, help="Serial port of the machine, or of `printright unit simulate`.")
-@click.option("--driver", default="marlin", show_default=True, help="How to speak to the machine.")
+@click.option("--port", required=True, help="Serial port of the machine or of `unit simulate`, or URL of its host.")
+@click.option("--driver", default="marlin", show_default=True, help="How to speak to it: marlin, moonraker, octoprint.")
 @click.option("--baud", default=115_200, show_default=True)
 @click.option("--clears-bed-itself", is_flag=True, help="The machine ejects parts: no confirmation between runs.")
 @click.option("--upstream", multiple=True, help="URL of a store to fetch packages from.")
