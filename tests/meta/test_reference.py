@@ -123,9 +123,9 @@ def test_shown_commands_exist_with_their_options() -> None:
     assert len(shown) > 40
     for path, line in shown:
         words = [word for word in shlex.split(line, comments=True) if word != "&"]
-        command = next((COMMANDS[" ".join(words[:n])] for n in (3, 2) if " ".join(words[:n]) in COMMANDS), None)
-        assert command is not None, f"{path.name}: no such command: {line}"
-        rest = words[len(words[:3]) if " ".join(words[:3]) in COMMANDS else 2 :]
+        size = next((n for n in (4, 3, 2) if " ".join(words[:n]) in COMMANDS), 0)
+        assert size, f"{path.name}: no such command: {line}"
+        command, rest = COMMANDS[" ".join(words[:size])], words[size:]
         try:
             without_files(command).make_context(line, rest)
         except click.ClickException as error:
