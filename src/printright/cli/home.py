@@ -82,8 +82,8 @@ class UnitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: Annotated[
         str,
         Meta(
-            description="Where the machine answers. For Marlin a path: `/dev/ttyUSB0`; for Moonraker its URL; for "
-            "OctoPrint the socket of its Printright plugin"
+            description="Where the machine answers. For Marlin a path, best `/dev/serial/by-id/...`; for Moonraker its "
+            "URL; for OctoPrint the socket of its Printright plugin"
         ),
     ]
     driver: Annotated[str, Meta(description="How to speak to the machine: `marlin`, `moonraker`, `octoprint`")] = (
