@@ -72,7 +72,7 @@ async def _work(
             journal=journal,
             licenses=licenses,
             halts=Halts(journal, ledger, unit_key.address, HaltSettings(settings.halt_check_s, settings.ledger_away_s)),
-            settings=AgentSettings(clears_bed_itself=settings.clears_bed_itself),
+            settings=AgentSettings(settings.clears_bed_itself, settings.nozzle_mm, settings.build_volume_mm),
         )
         keeper = Keeper(driver, journal, agent.halts)
         try:

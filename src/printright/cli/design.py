@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,8 @@ def publishing(function: Any) -> Any:
         click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path)),
         click.option("--title", required=True, help="What the design is called on licenses."),
         click.option("--parts-per-run", default=1, show_default=True, help="How many parts one run of the file makes."),
-        click.option("--material", default=""),
+        click.option("--material", default="", help="PLA, `PLA or PETG` ...  [default: what the slicer says]"),
+        click.option("--nozzle-mm", type=float, help="Diameter of the nozzle.  [default: what the slicer says]"),
         click.option("--notes", default=""),
         click.option(
             "--custodian",
@@ -76,8 +78,9 @@ async def publish_source(source: Path, previous: ContentId | None, file_name: st
     name = file_name or source.name
     if is_print_file(name):
         with open_print_file(source, name) as file:
-            refuse_dangerous(file.path, name)
-            await _publish(file, GCODE, previous, **options)
+            reach_mm = refuse_dangerous(file.path, name)
+            measured = replace(file, estimate=replace(file.estimate, reach_mm=reach_mm))
+            await _publish(measured, GCODE, previous, **options)
         return
     media_type = media_type_of(name)
     if media_type != ANY_FILE:
@@ -92,6 +95,7 @@ async def _publish(
     title: str,
     parts_per_run: int,
     material: str,
+    nozzle_mm: float | None,
     notes: str,
     cards: tuple[Path, ...],
     minimum_firmware: tuple[str, ...],
@@ -106,6 +110,11 @@ async def _publish(
 
     minimum = MinimumFirmware.parse(minimum_firmware)
     home = Home.current()
+    estimate = file.estimate
+    if nozzle_mm is not None:
+        estimate = replace(estimate, nozzle_mm=nozzle_mm)
+    if material:
+        estimate = replace(estimate, material=material)
     owner_key = home.ledger_key()
     columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
@@ -118,10 +127,10 @@ async def _publish(
                 file.path,
                 Details(
                     file_name=file.name,
-                    material=material or file.estimate.material,
+                    material=estimate.material,
                     notes=notes,
-                    estimated_time_s=file.estimate.time_s,
-                    thumbnail=file.estimate.thumbnail_png,
+                    estimated_time_s=estimate.time_s,
+                    thumbnail=estimate.thumbnail_png,
                 ),
                 title=title,
                 owner_key=owner_key,
@@ -129,7 +138,7 @@ async def _publish(
                 threshold=threshold,
                 parts_per_run=parts_per_run,
                 previous=previous,
-                estimate=file.estimate,
+                estimate=estimate,
                 media_type=media_type,
                 minimum_firmware=minimum,
                 progress=lambda done: progress.update(task, completed=done),
@@ -148,8 +157,11 @@ async def _publish(
     )
 
 
-def refuse_dangerous(source: Path, name: str) -> None:
-    """A file that every printer would refuse is better refused here. Raises GcodeRefused with all findings."""
+def refuse_dangerous(source: Path, name: str) -> tuple[float, float, float]:
+    """A file that every printer would refuse is better refused here; returns how far the head goes in x, y and z.
+
+    Raises GcodeRefused with all findings.
+    """
     from printright.errors import GcodeRefused
     from printright.units.guard import Guard, GuardProfile
 
@@ -159,6 +171,7 @@ def refuse_dangerous(source: Path, name: str) -> None:
     if not report.ok:
         found = "; ".join(f"line {finding.line}: {finding.word}: {finding.rule}" for finding in report.findings)
         raise GcodeRefused(f"{name}: {found}", hint="no printer will run these lines: slice again without them")
+    return report.reach_mm
 
 
 @verb(app)

@@ -118,6 +118,8 @@ def _describe(view: dict[str, Any]) -> str:
     if view["operator"]:
         for_what = f" for {view['reference']}" if view["reference"] else ""
         lines += [f"ordered by {view['operator']}{for_what}"]
+    if view["failure"] and view["failure"] not in view["note"]:
+        lines += [view["failure"]]
     if view["note"]:
         lines += [view["note"]]
     if view["stage"] == "finished" and good:

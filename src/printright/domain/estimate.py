@@ -23,7 +23,8 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 class PrintEstimate:
     """One run of a print file, as far as its slicer told; None or empty for what it did not tell.
 
-    `nozzle_mm` is the diameter, `time_s` the whole run, `filament_g` all of it. `thumbnail_png` is a whole PNG that
+    `nozzle_mm` is the diameter, `time_s` the whole run, `filament_g` all of it, `reach_mm` how far the head goes in x,
+    y and z, measured when the file was published. `thumbnail_png` is a whole PNG that
     was taken apart and put together again (`services/png.py`). Raises BadValue for a value out of range.
     """
 
@@ -32,6 +33,7 @@ class PrintEstimate:
     time_s: int | None = None
     filament_g: float | None = None
     layer_height_mm: float | None = None
+    reach_mm: tuple[float, float, float] | None = None
     thumbnail_png: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
@@ -43,6 +45,10 @@ class PrintEstimate:
             value = getattr(self, name)
             if value is not None and not (isfinite(value) and 0 < value <= most):
                 raise BadValue(f"{name} of a print is above 0 and at most {most:g}")
+        if self.reach_mm is not None and not (
+            len(self.reach_mm) == 3 and all(isfinite(each) and 0 <= each <= 10_000 for each in self.reach_mm)
+        ):
+            raise BadValue("reach_mm of a print is three lengths from 0 to 10,000")
         if len(self.thumbnail_png) > MAX_THUMBNAIL_BYTES:
             raise BadValue(f"the picture of a print has more than {MAX_THUMBNAIL_BYTES} bytes")
         if self.thumbnail_png and not self.thumbnail_png.startswith(PNG_SIGNATURE):
@@ -67,6 +73,8 @@ class PrintEstimate:
     def to_json(self) -> dict[str, Any]:
         """Only what is known; the picture in base64."""
         known: dict[str, Any] = {name: value for name, value in vars(self).items() if value}
+        if self.reach_mm is not None:
+            known["reach_mm"] = list(self.reach_mm)
         if self.thumbnail_png:
             known["thumbnail_png"] = base64.b64encode(self.thumbnail_png).decode()
         return known
@@ -78,6 +86,7 @@ class PrintEstimate:
             made = cls(
                 material=_typed(data, "material", str, ""),
                 time_s=_typed(data, "time_s", int, None),
+                reach_mm=_reach(data),
                 thumbnail_png=base64.b64decode(_typed(data, "thumbnail_png", str, ""), validate=True),
                 **{name: _typed(data, name, (int, float), None) for name in _MEASURES},
             )
@@ -114,3 +123,13 @@ def _typed(data: Any, name: str, kind: Any, missing: Any) -> Any:
     if value is not missing and (not isinstance(value, kind) or isinstance(value, bool)):
         raise TypeError(name)
     return value
+
+
+def _reach(data: Any) -> tuple[float, float, float] | None:
+    listed = _typed(data, "reach_mm", list, None)
+    if listed is None:
+        return None
+    if len(listed) != 3 or any(isinstance(each, bool) or not isinstance(each, (int, float)) for each in listed):
+        raise TypeError("reach_mm")
+    x, y, z = listed
+    return x, y, z

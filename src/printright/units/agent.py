@@ -13,6 +13,7 @@ import asyncio
 import logging
 from contextlib import suppress
 
+from printright.domain.fit import Machine, Needs, obstacles
 from printright.domain.ids import Address, JobId
 from printright.domain.job import job_id, split_runs
 from printright.domain.license import unit_proof
@@ -29,6 +30,8 @@ from printright.units.order import Order
 from printright.units.report import Reporter
 from printright.units.shelf import LicenseShelf
 from printright.units.work import BED_FIRST, BED_NEXT, Answer, Work
+
+MAKE_IT_FIT = "`printright unit status` tells; see `unit bed-clear`, `unit load`, the setting `nozzle_mm`"
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +56,7 @@ class Agent:
         self.unit: Address = ledger.address
         self.driver = driver
         self._ledger, self._keys, self._reporter = ledger, keys, reporter
-        self._journal, self._licenses = journal, licenses
+        self._journal, self._licenses, self._settings = journal, licenses, settings
         self.halts = halts
         self._domain = typed_domain(ledger)
         self._ordering = asyncio.Lock()
@@ -76,9 +79,9 @@ class Agent:
         1. what was ordered under this key before is that job  2. the machine is not halted and has no open job
         3. the package is here, whole and signed, and for this machine's firmware  4. the copies are whole runs of the
         file  5. the license is for this unit  6. on a bed that is not known to be clear the job waits, and spends
-        nothing before somebody says so. What the ledger alone can tell (copies, expiry ...), `start_job` tells.
+        nothing before somebody says so  7. where it must fit, it does.
+        What the ledger alone can tell (copies, expiry ...), `start_job` tells.
         """
-        license = self._licenses.get(order.license)
         async with self._ordering:
             # 1
             if order.order_key:
@@ -86,6 +89,7 @@ class Agent:
                 if begun is not None:
                     order.same_as(begun)
                     return begun
+            license = self._licenses.get(order.license)
             # 2
             self.halts.check()
             if await asyncio.to_thread(self._journal.open_job) is not None:
@@ -102,6 +106,11 @@ class Agent:
             slot = await self._ledger.call("job", self.unit)
             # 6
             clear = order.bed_is_clear or await asyncio.to_thread(self._work.bed_is_clear)
+            # 7
+            if order.must_fit:
+                found = obstacles(Needs.of(license), await asyncio.to_thread(self.machine, clear))
+                if found:
+                    raise Refused(f"it does not fit this machine now: {'; '.join(found)}", hint=MAKE_IT_FIT)
             entry = self._reporter.new_entry(
                 job_id(self._domain, license.id, self.unit, slot.sequence + 1),
                 slot.sequence + 1,
@@ -129,8 +138,14 @@ class Agent:
         await self._note(operator, "resume")
         await self.driver.resume()
 
-    async def cancel(self, operator: str = "") -> None:
-        """Stop the open job: its current run and all later ones count as failed copies."""
+    async def cancel(self, operator: str = "", job: JobId | None = None) -> None:
+        """Stop the open job: its current run and all later ones count as failed copies.
+
+        Where `job` is named, and is not the open one (any more), nothing is stopped. Raises Misuse.
+        """
+        entry = await asyncio.to_thread(self._journal.open_job)
+        if job is not None and (entry is None or entry.job != job):
+            raise Misuse(f"job {job.hex()} is not open on this unit", hint="see `printright job history`")
         await self._mark_cancelled(Act(operator, "cancel", now_s()))
         await self.driver.cancel()
 
@@ -195,6 +210,17 @@ class Agent:
             self._work.answer(Answer(Word.CONTINUE, operator=operator))
         else:
             self._journal.clear_bed(Act(operator, "bed clear", now_s()))
+
+    def machine(self, bed_clear: bool | None = None) -> Machine:
+        """The machine as it stands there, for the decision whether a print fits it; `bed_clear` by somebody's word."""
+        state = "halted" if self.halts.reason else self.driver.status().state.value
+        return Machine(
+            state="busy with a job" if self._journal.open_job() is not None else state,
+            bed_clear=self.bed_is_clear() if bed_clear is None else bed_clear,
+            material=self._journal.loaded().material,
+            nozzle_mm=self._settings.nozzle_mm,
+            build_volume_mm=self._settings.build_volume_mm,
+        )
 
     def bed(self) -> Bed:
         return self._journal.bed()

@@ -83,6 +83,7 @@ class AgentApi:
                     "bed_target_c": machine.bed_target_c,
                 },
                 "halted": {"reason": self._agent.halts.reason, "on_ledger": self._agent.halts.on_ledger},
+                "fit": asdict(await asyncio.to_thread(self._agent.machine)),
                 "bed": {**asdict(bed), "clear": await asyncio.to_thread(self._agent.bed_is_clear)},
                 "loaded": asdict(loaded),
                 "job": view_json(view) if view else None,
@@ -151,7 +152,9 @@ class AgentApi:
         return web.json_response({})
 
     async def cancel(self, request: web.Request) -> web.Response:
-        await self._agent.cancel(request[OPERATOR])
+        body = await _body(request) if request.can_read_body else {}
+        job = JobId(bytes32(str(body["job"]), "job id")) if "job" in body else None
+        await self._agent.cancel(request[OPERATOR], job)
         return web.json_response({})
 
     async def halt(self, request: web.Request) -> web.Response:
@@ -206,6 +209,7 @@ def offer_json(offer: Offer) -> dict[str, Any]:
         "available": offer.available,
         "note": offer.note,
         "printed": offer.license.document.estimate.describe(),
+        "parts_per_run": offer.parts_per_run,
     }
 
 
@@ -221,6 +225,7 @@ def entry_json(entry: JobEntry) -> dict[str, Any]:
         "runs_ended": entry.runs_ended,
         "note": entry.note,
         "ordered_at_s": entry.ordered_at_s,
+        "failure": entry.failure,
         "spent": entry.is_spent,
         "operator": entry.operator,
         "reference": entry.reference,

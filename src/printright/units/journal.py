@@ -56,8 +56,8 @@ class JobEntry:
     `runs_begun > runs_ended` in a journal that nobody holds means that a run was cut off by a crash.
     `operator` is who ordered it, `order_key` what the order was sent under (the same key is the same order),
     `reference` what it belongs to, `retry_of` the job whose failed copies it makes again; each may be empty.
-    With `unattended` a failed run ends the job: nobody is asked. `hot`: the machine was last heard of in the middle of
-    a run, and may still be heated.
+    With `unattended` a failed run ends the job: nobody is asked. `failure` says why the first failed run failed. `hot`:
+    the machine was last heard of in the middle of a run, and may still be heated.
     """
 
     number: int
@@ -85,6 +85,7 @@ class JobEntry:
     retry_of: bytes = b""
     unattended: bool = False
     hot: bool = False
+    failure: str = ""
 
     @property
     def runs(self) -> int:

@@ -40,6 +40,7 @@ _STEPS = (
         # An agent may have been ended in mid-print to install the version with this column.
         "update jobs set hot = 1 where runs_begun > runs_ended",
     ),
+    ("alter table jobs add column failure text not null default ''",),
 )
 VERSION = len(_STEPS)
 

@@ -84,6 +84,10 @@ class DesignKeys:
             raise LedgerUnavailable("no block of the ledger is final yet")
         return await fetch_custody(manifest, Digest(license.document.manifest), Digest(design.custody), self._store)
 
+    async def parts_per_run(self, license: License) -> int:
+        """How many parts one run makes, by the manifest alone. Raises as `fetch` does."""
+        return (await self._manifest(license)).parts_per_run
+
     async def unlock(self, entry: JobEntry, license: License) -> UnlockedPackage:
         """Get the design key for a running job and open the package; the whole file is checked before it is returned.
 

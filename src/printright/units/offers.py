@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from printright.domain.ids import Address
 from printright.domain.license import License
@@ -16,11 +16,15 @@ from printright.units.shelf import LicenseShelf
 
 @dataclass(frozen=True)
 class Offer:
-    """One license as the operator sees it: how many copies this unit may print now, and why none."""
+    """One license as the operator sees it: how many copies this unit may print now, and why none.
+
+    `parts_per_run` is None where the store does not say it.
+    """
 
     license: License
     available: int
     note: str = ""
+    parts_per_run: int | None = None
 
 
 class Offers:
@@ -31,7 +35,7 @@ class Offers:
 
     async def all(self) -> list[Offer]:
         """Every license of this unit, with the copies that it may print now; those without any come last."""
-        offers = [await self._offer(license) for license in self._licenses.all()]
+        offers = [await self._whole(license) for license in self._licenses.all()]
         return sorted(offers, key=lambda offer: offer.available == 0)
 
     async def add(self, license: License) -> Offer:
@@ -44,7 +48,13 @@ class Offers:
             )
         await self._keys.fetch(license)
         self._licenses.add(license)
-        return await self._offer(license)
+        return await self._whole(license)
+
+    async def _whole(self, license: License) -> Offer:
+        offer = await self._offer(license)
+        with suppress(StoreUnavailable, PackageRefused):
+            return replace(offer, parts_per_run=await self._keys.parts_per_run(license))
+        return offer
 
     async def _firmware_fault(self, license: License) -> str:
         # Whoever orders a job meets the same errors, with more to say about them.

@@ -11,14 +11,15 @@ from printright.units.journal import JobEntry
 
 _LIMITS = {"operator": 130, "customer": 200, "order_key": 64, "reference": 200}
 _FIELDS = {"license", "quantity", "customer", "inspect", "bed_is_clear", "order_key", "reference", "retry_of"}
-_FIELDS |= {"unattended"}
+_FIELDS |= {"unattended", "must_fit"}
 
 
 @dataclass(frozen=True)
 class Order:
     """`quantity` copies of `license`; `inspect`: the operator says which are good before the job is finished.
 
-    `bed_is_clear`: the operator's word, with the order. An `order_key` makes it one order however often it is sent.
+    `bed_is_clear`: the operator's word, with the order. `must_fit`: refuse it where nozzle, material or size do not
+    fit, or are not known. An `order_key` makes it one order however often it is sent.
     `operator`, `reference`, `retry_of` and `unattended` go into the job, see `JobEntry`.
     """
 
@@ -32,6 +33,7 @@ class Order:
     reference: str = ""
     retry_of: JobId | None = None
     unattended: bool = False
+    must_fit: bool = False
 
     def __post_init__(self) -> None:
         for name, limit in _LIMITS.items():
@@ -64,6 +66,7 @@ class Order:
             reference=str(body.get("reference") or ""),
             retry_of=retry_of,
             unattended=body.get("unattended") is True,
+            must_fit=body.get("must_fit") is True,
         )
 
     def same_as(self, entry: JobEntry) -> None:

@@ -136,8 +136,8 @@ class Work:
     async def _print(self, entry: JobEntry, license: License) -> None:
         if entry.runs_begun > entry.runs_ended:
             # The agent was killed in this run: what lies on the bed is not a part.
-            question = f"a run was cut off{'' if entry.hot else COOLED}; clear the bed, then continue or finish"
-            await self._end_run(entry, Outcome.FAILED, question, hot=None)
+            failure = f"a run was cut off{'' if entry.hot else COOLED}"
+            await self._end_run(entry, Outcome.FAILED, failure, hot=None)
             return
         if self._is_over(entry):
             await self._report(entry, ())
@@ -192,16 +192,15 @@ class Work:
             question = f"the machine does not answer: {error}; continue or finish"
             return await self._ask(entry, question, bed=before, runs_begun=entry.runs_ended, hot=False)
         except Refused as error:
-            failure = f"the run failed: {error}; continue or finish"
-            return await self._end_run(entry, Outcome.FAILED, failure, hot=False)
+            return await self._end_run(entry, Outcome.FAILED, f"the run failed: {error}", hot=False)
         if outcome.completed:
             return await self._end_run(entry, Outcome.GOOD, hot=False)
         if outcome.end is PrintEnd.KILLED:
             # What stopped the machine may be on fire: only a look at it ends that.
             self._halts.begin(outcome.reason)
             await self._halts.keep()
-        failure = f"the run failed: {outcome.reason}; continue or finish"
-        return await self._end_run(entry, Outcome.FAILED, failure, hot=outcome.end is not PrintEnd.CANCELED)
+        hot = outcome.end is not PrintEnd.CANCELED
+        return await self._end_run(entry, Outcome.FAILED, f"the run failed: {outcome.reason}", hot=hot)
 
     def _on_progress(self, progress: Progress) -> None:
         self.progress = progress
@@ -219,7 +218,7 @@ class Work:
         if self.cancelled:
             pass
         elif outcome is Outcome.FAILED:
-            question = "" if entry.unattended else failure
+            question = "" if entry.unattended else f"{failure}; clear the bed, then continue or finish"
         elif ended < entry.runs and not ejected:
             question = BED_NEXT
         elif ended == entry.runs and entry.inspect:
@@ -230,6 +229,7 @@ class Work:
             "outcomes": entry.outcomes + (outcome,) * entry.parts_per_run,
             "stage": Stage.WAITING if question else Stage.PRINTING,
             "note": question or failure,
+            "failure": entry.failure or failure,
         }
         if hot is not None:
             changes["hot"] = hot

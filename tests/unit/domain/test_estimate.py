@@ -10,7 +10,13 @@ from printright.domain.estimate import MAX_THUMBNAIL_BYTES, NO_ESTIMATE, PNG_SIG
 from printright.errors import BadValue
 
 KNOB = PrintEstimate(
-    material="PLA", nozzle_mm=0.4, time_s=402, filament_g=12.0, layer_height_mm=0.3, thumbnail_png=PNG_SIGNATURE
+    material="PLA",
+    nozzle_mm=0.4,
+    time_s=402,
+    filament_g=12.0,
+    layer_height_mm=0.3,
+    reach_mm=(80.5, 0, 20.25),
+    thumbnail_png=PNG_SIGNATURE,
 )
 
 
@@ -45,6 +51,12 @@ def test_what_is_not_known_is_not_written() -> None:
         {"time_s": 1 << 31},
         {"filament_g": float("inf")},
         {"layer_height_mm": [0.2]},
+        {"reach_mm": [1, 2]},
+        {"reach_mm": [1, 2, "3"]},
+        {"reach_mm": [1, 2, True]},
+        {"reach_mm": [1, 2, -3]},
+        {"reach_mm": [1, 2, float("inf")]},
+        {"reach_mm": "big"},
         {"thumbnail_png": "not base64"},
         {"thumbnail_png": "R0lGODlh"},
         {"printer": "MK3S"},

@@ -54,12 +54,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class GuardReport:
-    """What a whole file holds, for its publisher: lines, commands by word, what would be refused (the first 20)."""
+    """What a whole file holds, for its publisher: lines, commands by word, what would be refused (the first 20).
+
+    `reach_mm` is how far the head goes in x, y and z, at the ends of its moves.
+    """
 
     lines: int
     commands: dict[str, int]
     findings: tuple[Finding, ...]
     filament_mm: float
+    reach_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
     def ok(self) -> bool:
@@ -275,6 +279,7 @@ class Guard:
         self.start()
         findings: list[Finding] = []
         commands: Counter[str] = Counter()
+        x_most = y_most = z_most = 0.0
         for line in _lines(source):
             if len(findings) == MAX_FINDINGS:
                 break
@@ -286,7 +291,10 @@ class Guard:
                 continue
             if command is not None:
                 commands[command.split(b" ", 1)[0].decode()] += 1
-        return GuardReport(self.lines, dict(commands), tuple(findings), self.positions.moved)
+            x, y, z = self.positions.xyz
+            x_most, y_most, z_most = max(x_most, x or 0.0), max(y_most, y or 0.0), max(z_most, z or 0.0)
+        reach = (round(x_most, 3), round(y_most, 3), round(z_most, 3))
+        return GuardReport(self.lines, dict(commands), tuple(findings), self.positions.moved, reach)
 
 
 def _switches_off_absent(rule: CommandRule, tokens: list[bytes]) -> bool:
