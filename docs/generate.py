@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import click
 import msgspec
@@ -106,9 +106,11 @@ def settings_tables() -> Iterator[tuple[str, type[msgspec.Struct]]]:
 def _tables(name: str, struct: type[msgspec.Struct]) -> Iterator[tuple[str, type[msgspec.Struct]]]:
     yield name, struct
     for field, hint in get_type_hints(struct).items():
+        # Of a dictionary of tables, each has a name of the user's.
+        below = f"{name}.{field}{'.NAME' if get_origin(hint) is dict else ''}".lstrip(".")
         for kind in (hint, *get_args(hint)):
             if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-                yield from _tables(f"{name}.{field}".lstrip("."), kind)
+                yield from _tables(below, kind)
 
 
 def settings_rows(struct: type[msgspec.Struct]) -> Iterator[tuple[str, str, str, str]]:

@@ -54,7 +54,7 @@ class AgentClient:
     def current(cls) -> AgentClient:
         """The agent that PRINTRIGHT_AGENT names, with the token in PRINTRIGHT_TOKEN_FILE; else that of the home."""
         home = home_folder()
-        agent = os.environ.get("PRINTRIGHT_AGENT", "") or _socket_of(home)
+        agent = os.environ.get("PRINTRIGHT_AGENT", "") or socket_of(home)
         token_file = os.environ.get("PRINTRIGHT_TOKEN_FILE")
         return cls(home, agent, read_token(Path(token_file)) if token_file else "")
 
@@ -134,7 +134,8 @@ def read_token(path: Path) -> str:
         raise BadSettings(f"the token file cannot be read: {error}") from None
 
 
-def _socket_of(home: Path) -> str:
+def socket_of(home: Path) -> str:
+    """Where a unit's settings put its agent's socket; empty for the usual place."""
     # By the settings alone, without checking them all: this stands before every operator's command.
     try:
         unit = tomllib.loads((home / "printright.toml").read_text()).get("unit", {})

@@ -72,7 +72,7 @@ async def _work(
             journal=journal,
             licenses=licenses,
             halts=Halts(journal, ledger, unit_key.address, HaltSettings(settings.halt_check_s, settings.ledger_away_s)),
-            settings=AgentSettings(settings.clears_bed_itself, settings.nozzle_mm, settings.build_volume_mm),
+            settings=AgentSettings(settings.clears_bed_itself, settings.nozzle_mm, _reach(settings)),
         )
         keeper = Keeper(driver, journal, agent.halts)
         try:
@@ -90,3 +90,8 @@ async def _work(
                     tasks.create_task(agent.halts.watch(agent.halt, agent.cancel))
         finally:
             await driver.close()
+
+
+def _reach(settings: UnitSettings) -> tuple[float, float, float]:
+    (left, front), (width, depth, height) = settings.origin_mm, settings.build_volume_mm
+    return left + width, front + depth, height

@@ -4,7 +4,7 @@ printright.toml   settings, see `Settings`          licenses/   licenses granted
 network.toml      the network file                  received/   licenses that this unit may use
 keys/             keystores                         designs/    designs published by this member
 store/            encrypted packages, by digest     ledger-journal.sqlite, jobs.sqlite, release.log, agent.sock
-operators.toml    who may use this unit's agent
+operators.toml    who may use this unit's agent       queue.sqlite   what the shop's queue is to make
 """
 
 from __future__ import annotations
@@ -119,6 +119,7 @@ class UnitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ledger_away_s: Annotated[
         float, Meta(description="After so long without an answer from the ledger a print is canceled, s; 0: it goes on")
     ] = 0.0
+    nozzle_mm: Annotated[float | None, Meta(description="Diameter of the nozzle, mm; a queue wants to know it")] = None
     clears_bed_itself: Annotated[
         bool,
         Meta(description="The machine ejects finished parts: a bed is clear after a good run without anybody's word"),
@@ -154,6 +155,35 @@ class CustodianSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     ] = ()
 
 
+class QueuePrinterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One printer of the queue, under a name of yours."""
+
+    agent: Annotated[
+        str,
+        Meta(
+            description="Where its agent is: its unit's home or its socket, from the home, or `http://127.0.0.1:PORT`"
+        ),
+    ]
+    token_file: Annotated[
+        str | None,
+        Meta(description="File with the queue's token for it; a socket of this account needs none"),
+    ] = None
+
+
+class QueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The shop's queue and its printers. Only where `printright queue` is used."""
+
+    printers: Annotated[
+        dict[str, QueuePrinterSettings],
+        Meta(description="The printers, each under a name of yours"),
+    ] = {}
+    poll_s: Annotated[float, Meta(gt=0, description="How often each printer is looked at, s")] = 1.0
+    failures_to_set_aside: Annotated[
+        int,
+        Meta(ge=1, description="After so many failed runs in a row a printer is set aside"),
+    ] = 2
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`printright.toml`. Every setting has a default but the unit's port; unknown settings refuse to start."""
 
@@ -167,6 +197,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         dict[str, str], Meta(description="Where custodians answer, by their addresses; a unit asks them in this order")
     ] = {}
     custodian: Annotated[CustodianSettings, Meta(description="This member's own custodian")] = CustodianSettings()
+    queue: Annotated[QueueSettings, Meta(description="A shop's queue and its printers")] = QueueSettings()
     unit: Annotated[UnitSettings | None, Meta(description="The machine, in a unit's home")] = None
 
 

@@ -17,6 +17,7 @@ NOUNS = {
     "design": "Encrypt and publish designs.",
     "license": "Grant, revoke, assign and check licenses.",
     "job": "Print licensed copies on a unit, from its operator's side.",
+    "queue": "Print N of these, on whichever of the shop's machines they fit.",
     "part": "Labels and checks of the parts made.",
     "custodian": "Keep a share of design keys and release it by the ledger's word.",
     "store": "Serve a store of encrypted packages.",

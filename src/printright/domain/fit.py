@@ -6,7 +6,7 @@ What is not known does not fit: nobody who could look is there when a queue deci
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import isfinite
 
 from printright.domain.license import License
@@ -44,17 +44,20 @@ class Needs:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """A machine as it stands there. `state` is `idle`, or in a word why not; `material` is what was loaded last."""
+    """A machine as it stands there. `state` is `idle`, or in a word why not; `material` is what was loaded last.
+
+    `reach_mm` is how far its head may go in x, y and z.
+    """
 
     state: str
     bed_clear: bool
     material: str = ""
     nozzle_mm: float | None = None
-    build_volume_mm: tuple[float, float, float] = field(default=(0.0, 0.0, 0.0))
+    reach_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def __post_init__(self) -> None:
-        measures = (*self.build_volume_mm, self.nozzle_mm or 0.0)
-        if len(self.build_volume_mm) != 3 or not all(isfinite(each) and each >= 0 for each in measures):
+        measures = (*self.reach_mm, self.nozzle_mm or 0.0)
+        if len(self.reach_mm) != 3 or not all(isfinite(each) and each >= 0 for each in measures):
             raise BadValue("a machine's measures are three lengths and a nozzle, in mm")
 
 
@@ -84,7 +87,7 @@ def obstacles(needs: Needs, machine: Machine) -> tuple[str, ...]:
     if needs.reach_mm is not None:
         beyond = [
             f"{axis} to {reach:g} mm of {size:g}"
-            for axis, reach, size in zip("XYZ", needs.reach_mm, machine.build_volume_mm, strict=True)
+            for axis, reach, size in zip("XYZ", needs.reach_mm, machine.reach_mm, strict=True)
             if not reach <= size + REACH_TOLERANCE_MM
         ]
         found += [f"too large: {', '.join(beyond)}"] if beyond else []

@@ -219,7 +219,7 @@ class Agent:
             bed_clear=self.bed_is_clear() if bed_clear is None else bed_clear,
             material=self._journal.loaded().material,
             nozzle_mm=self._settings.nozzle_mm,
-            build_volume_mm=self._settings.build_volume_mm,
+            reach_mm=self._settings.reach_mm,
         )
 
     def bed(self) -> Bed:

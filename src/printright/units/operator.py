@@ -20,12 +20,13 @@ class AgentSettings:
     """How this unit's operator works.
 
     `clears_bed_itself`: the machine ejects finished parts, so that the next run of a job starts without the
-    operator's word. `nozzle_mm` and `build_volume_mm` are for orders that must fit; None where nobody said.
+    operator's word. `nozzle_mm` (None where nobody said) and `reach_mm`, how far the head may go in x, y and z, are for
+    orders that must fit.
     """
 
     clears_bed_itself: bool = False
     nozzle_mm: float | None = None
-    build_volume_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    reach_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)

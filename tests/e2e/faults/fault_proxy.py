@@ -82,7 +82,8 @@ class Proxy:
         return web.Response(status=status, headers=headers, body=data)
 
     async def _forward(self, request: web.BaseRequest, body: bytes) -> tuple[int, dict[str, str], bytes] | None:
-        headers = {name: value for name, value in request.headers.items() if name in ("Content-Type", "Accept")}
+        kinds = ("Content-Type", "Accept", "Authorization")
+        headers = {name: value for name, value in request.headers.items() if name in kinds}
         try:
             async with self._session.request(
                 request.method, self.upstream + request.path, data=body or None, headers=headers

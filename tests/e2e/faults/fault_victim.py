@@ -16,9 +16,16 @@ import signal
 import sys
 from typing import Any
 
-NOUNS = ("agent_process", "audit", "custodian", "design", "job", "ledger", "license", "store", "unit")
+NOUNS = ("agent_process", "audit", "custodian", "design", "job", "ledger", "license", "queue", "store", "unit")
 MODULES = ("ledger.evm", "ledger.pipeline", "services.publish", "services.licensing", "services.history")
-MORE = ("services.custodian_http", "services.release", "vault.stores.http", "vault.package", "units.agent")
+MORE = (
+    "services.custodian_http",
+    "services.release",
+    "vault.stores.http",
+    "vault.package",
+    "units.agent",
+    "shop.foreman",
+)
 
 
 def child(request: dict[str, Any]) -> None:

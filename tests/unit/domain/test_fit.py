@@ -10,7 +10,7 @@ from printright.domain.fit import Machine, Needs, obstacles, same_material
 from printright.errors import BadValue
 
 NEEDS = Needs(material="PETG", nozzle_mm=0.4, reach_mm=(100.0, 100.0, 50.0))
-MACHINE = Machine(state="idle", bed_clear=True, material="petg", nozzle_mm=0.4, build_volume_mm=(250.0, 210.0, 200.0))
+MACHINE = Machine(state="idle", bed_clear=True, material="petg", nozzle_mm=0.4, reach_mm=(250.0, 210.0, 200.0))
 
 
 def test_it_fits() -> None:
@@ -28,8 +28,8 @@ def test_it_fits() -> None:
         ({"nozzle_mm": None}, "nozzle not known, needs 0.4 mm"),
         ({"material": "PLA"}, "PLA loaded, needs PETG"),
         ({"material": ""}, "nothing known loaded, needs PETG"),
-        ({"build_volume_mm": (90.0, 210.0, 200.0)}, "too large: X to 100 mm of 90"),
-        ({"build_volume_mm": (0.0, 0.0, 0.0)}, "too large: X to 100 mm of 0, Y to 100 mm of 0, Z to 50 mm of 0"),
+        ({"reach_mm": (90.0, 210.0, 200.0)}, "too large: X to 100 mm of 90"),
+        ({"reach_mm": (0.0, 0.0, 0.0)}, "too large: X to 100 mm of 0, Y to 100 mm of 0, Z to 50 mm of 0"),
     ],
 )
 def test_each_thing_that_does_not_fit_is_told(change: dict[str, object], reason: str) -> None:
@@ -62,4 +62,4 @@ def test_materials(wanted: str, loaded: str, same: bool) -> None:
 @pytest.mark.parametrize("size", [(1.0, 2.0), (1.0, 2.0, float("nan")), (1.0, 2.0, -3.0)])
 def test_measures_that_are_none_are_refused(size: tuple[float, ...]) -> None:
     with pytest.raises(BadValue):
-        replace(MACHINE, build_volume_mm=size)
+        replace(MACHINE, reach_mm=size)
