@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -154,11 +154,12 @@ async def custodians(
     finality: str = "single-node",
     away: tuple[Address, ...] = (),
     anchors: AnchorSettings | None = None,
+    nodes: Mapping[Address, str] | None = None,
     **limits: float,
 ) -> AsyncIterator[dict[Address, str]]:
     """Custodians on loopback, each with its own ledger client and log. Nobody answers for those `away`.
 
-    With `anchors` they anchor their logs; the registrar may read them.
+    With `anchors` they anchor their logs; the registrar may read them. `nodes` are the RPC of those who have others.
     """
     network = dataclasses.replace(scene.network, finality=finality)
     urls: dict[Address, str] = {}
@@ -167,7 +168,8 @@ async def custodians(
             if address in away:
                 urls[address] = "http://127.0.0.1:9"
                 continue
-            ledger = await stack.enter_async_context(open_ledger(network))
+            node = (nodes or {}).get(address)
+            ledger = await stack.enter_async_context(open_ledger(network.with_rpc((node,)) if node else network))
             given = settings(address, folder)
             given = dataclasses.replace(given, limits=dataclasses.replace(given.limits, **limits))
             given = dataclasses.replace(given, anchors=anchors or given.anchors, log_readers=(REGISTRAR.address,))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from anvil import anvil
 from custody_scene import (
     CUSTODIANS,
     OPERATOR,
@@ -213,3 +214,18 @@ async def test_a_spend_that_a_reorganisation_took_away_releases_nothing(custody:
         with pytest.raises(CustodianUnavailable, match="does not show job 1"):
             await collect(custody, urls, asking=dataclasses.replace(QUICK, patience_s=1.5))
     assert all(logged(tmp_path, each) == [] for each in CUSTODIANS)
+
+
+async def test_custodians_whose_nodes_were_forked_away_say_not_yet_and_change_nothing(
+    custody: Scene, tmp_path: Path
+) -> None:
+    # Two of five see a chain of their own, longer, on which the job was never started.
+    with anvil() as away:
+        away.rpc("anvil_loadState", custody.chain.rpc("anvil_dumpState"))
+        away.mine(50)
+        await start_job(custody, tmp_path)
+        async with custodians(custody, tmp_path, nodes=dict.fromkeys((A, B), away.url)) as urls:
+            status, answer, _ = await post(urls[A], ask(custody, A))
+            assert (status, "does not show job 1" in answer["reason"]) == (425, True), answer
+            assert await collect(custody, urls) == custody.design_key
+    assert [len(logged(tmp_path, each)) for each in CUSTODIANS] == [0, 0, 1, 1, 1]
