@@ -48,7 +48,8 @@ A, B = CUSTODIANS[:2]
 async def test_three_of_five_release_and_say_so_in_their_logs(custody: Scene, tmp_path: Path) -> None:
     await start_job(custody, tmp_path)
     async with custodians(custody, tmp_path) as urls:
-        assert await collect(custody, urls) == custody.design_key
+        # No hedge: on a busy machine a fourth would be asked because the third is slow.
+        assert await collect(custody, urls, asking=dataclasses.replace(QUICK, hedge_after_s=30.0)) == custody.design_key
         async with aiohttp.ClientSession() as session, session.get(urls[A] + STATUS_PATH) as response:
             status = await response.json()
     assert [len(logged(tmp_path, each)) for each in CUSTODIANS] == [1, 1, 1, 0, 0]
