@@ -1,7 +1,7 @@
 """Does the allow-list stop what it need not? Real slicers, real profiles, files made now, all through the guard.
 
-A line that is refused counts as a false block. Files are not chosen by whether they pass; what is left out is named in
-docs/adr/0017, each with its reason: profiles that send a machine outside of itself, or write what is no command.
+A line that is refused counts as a false block. The rate holds for the profiles below. Those that are refused with reason
+(they send a machine outside of itself, or write what is no command) are left out, and named in docs/adr/0017.
 """
 
 from __future__ import annotations
