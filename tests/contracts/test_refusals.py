@@ -35,7 +35,7 @@ def test_every_refusal_in_the_source_has_a_test() -> None:
 
 def test_every_assertion_has_a_reason_that_names_its_module() -> None:
     reasons = {r for f in source.functions().values() for r in f.reasons}
-    assert {r.split(": ")[0] for r in reasons} == {"registry", "designs", "licenses", "jobs", "parts"}
+    assert {r.split(": ")[0] for r in reasons} == {"registry", "designs", "licenses", "jobs", "parts", "anchors"}
 
 
 @pytest.mark.parametrize(

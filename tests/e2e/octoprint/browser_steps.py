@@ -44,7 +44,7 @@ def follow(page: Page, url: str, user: str, password: str, folder: Path) -> dict
     saw["titles"] = page.locator(f"{TAB} .printright-what h5").all_inner_texts()
     saw["settings_shown"] = page.locator("#navbar_show_settings").is_visible()
     page.screenshot(path=folder / "offers.png")
-    offer = page.locator(f"{TAB} .printright-offer", has_text="4.50 EUR")
+    offer = page.locator(f"{TAB} .printright-offer", has_text="7.20 EUR")
     offer.locator("input[type=number]").fill("2")
     offer.locator("button").click()
     page.wait_for_selector("text=The bed is clear, go on")

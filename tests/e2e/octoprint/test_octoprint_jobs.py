@@ -134,7 +134,12 @@ def test_whoever_has_not_the_permission_gets_nothing(octoprint: OctoPrint, place
     ],
 )
 def test_bad_bodies_are_refused(place: Shop, operator: Client, path: str, body: bytes, wanted: int) -> None:
-    answer = operator.request("POST", PLUGIN + path, body)
+    try:
+        answer = operator.request("POST", PLUGIN + path, body)
+    except ConnectionResetError:
+        # OctoPrint refuses such a body while the rest of it is on its way, and closes.
+        assert len(body) > 256 * 1024
+        return
     assert answer.status == wanted, answer
     assert status(operator)["job"] is None
 
@@ -173,7 +178,7 @@ def test_an_agent_killed_in_mid_print_counts_a_failed_run(place: Shop, operator:
 def test_an_operator_prints_in_a_browser(place: Shop, octoprint: OctoPrint, tmp_path: Path) -> None:
     """Chromium, as somebody uses it. Pictures stay in PRINTRIGHT_PICTURES where that names a folder."""
     hostile = "<img src=x onerror=window.hacked=1><script>window.hacked=2</script>"
-    place.license("browser", copies=5, allowance=1, price="4.50 EUR", estimate=ESTIMATE)
+    place.license("browser", copies=5, allowance=1, price="7.20 EUR", estimate=ESTIMATE)
     pictures = os.environ.get("PRINTRIGHT_PICTURES")
     if not pictures:
         # It would not look well in the documentation.
