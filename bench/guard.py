@@ -1,7 +1,7 @@
 """Does the allow-list stop what it need not? Real slicers, real profiles, files made now, all through the guard.
 
-A line that is refused counts as a false block. The rate holds for the profiles below. Those that are refused with reason
-(they send a machine outside of itself, or write what is no command) are left out, and named in docs/adr/0017.
+A line that is refused counts as a false block. The rate holds for the profiles below. Those that are refused with
+reason (they send a machine outside of itself, or write what is no command) are left out, and named in docs/adr/0017.
 """
 
 from __future__ import annotations
