@@ -228,8 +228,6 @@ class Town:
         assert report.findings == ()
         assert report.comparisons > 0
 
-    # What is sold -------------------------------------------------------------------------------------------------
-
     def grant(self, reference: str, **changes: Any) -> License:
         """A license from the master owner, put on no shelf."""
         return asyncio.run(_grant(self, reference, **changes))
@@ -314,7 +312,8 @@ def town(folder: Path) -> Iterator[Town]:
     printer = Simulator(FirmwareSettings(keep_transcript=True))
     victims = Victims(build_shim(folder))
     try:
-        owner = new_home(folder / "owner")
+        # No anchors: tests give this custodian fresh logs, with which an anchored one would not start.
+        owner = new_home(folder / "owner", "[custodian]\nanchor_entries = 1000000\nanchor_s = 1e9\n")
         chain = serve(folder, "ledger", "serve", "--port", "0", "--chain-id", "31415", home=owner.folder)
         processes.append(chain)
         victims.ready()

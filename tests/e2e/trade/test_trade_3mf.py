@@ -112,7 +112,7 @@ def a_model_from_publishing_to_import(run: Run, tmp_path: Path) -> None:
     with pytest.raises(PackageRefused, match="model/3mf"):
         asyncio.run(
             DesignKeys(
-                domain=None,  # type: ignore[arg-type]
+                ledger=None,  # type: ignore[arg-type]
                 store=holder.store(),
                 custodians={},
                 unit_key=holder.ledger_key(),
