@@ -12,7 +12,7 @@ from rich.table import Table
 
 from bench.figure import Figure
 
-SUITES = ("gas", "crypto", "release", "printing", "first_line", "ledger", "guard", "keys")
+SUITES = ("gas", "crypto", "release", "printing", "first_line", "ledger", "guard", "keys", "octoprint")
 
 
 def main(chosen: list[str]) -> int:
