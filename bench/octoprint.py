@@ -33,7 +33,7 @@ from printright.vault.stream import StreamReader, encrypt
 
 ROOT = Path(__file__).parent.parent
 LINES = 6_000
-ROUNDS, FIRST_ROUNDS, SPENDS = 5, 15, 10
+ROUNDS, FIRST_ROUNDS, SPENDS = 11, 15, 10
 FIRST_LINE, LAST_LINE = b"X11.117", b"X22.227"
 
 
