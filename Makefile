@@ -13,7 +13,8 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python tests/programs.py
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not realtime and not load"
+	$(BIN)/python -m pytest -m "realtime and not load"
 
 check: $(STAMP)
 	$(BIN)/ruff check .
